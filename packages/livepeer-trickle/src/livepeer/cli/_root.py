@@ -1,0 +1,59 @@
+"""The root of the command."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Annotated
+
+import typer
+
+GROUP = "livepeer.commands"
+DISTRIBUTIONS = ("livepeer-trickle", "livepeer-runner", "livepeer-client")
+
+
+def build() -> typer.Typer:
+    """The application with every installed command; a broken one is left out and named."""
+    app = typer.Typer(
+        name="livepeer",
+        help="Serve, call and stream to capabilities on the Livepeer network.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for command in sorted(entry_points(group=GROUP), key=lambda command: command.name):
+        _add(app, command)
+    return app
+
+
+def _add(app: typer.Typer, command: EntryPoint) -> None:
+    try:
+        function = command.load()
+    except ImportError as error:
+        typer.echo(f"warning: the command {command.name!r} cannot be loaded: {error}", err=True)
+        return
+    app.command(command.name)(function)
+
+
+def _show_versions(wanted: bool) -> None:
+    if not wanted:
+        return
+    for name in DISTRIBUTIONS:
+        try:
+            typer.echo(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            typer.echo(f"{name} (not installed)")
+    raise typer.Exit
+
+
+def _root(
+    versions: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_show_versions,
+            is_eager=True,
+            help="Show what is installed, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Holds the options that stand before a command."""

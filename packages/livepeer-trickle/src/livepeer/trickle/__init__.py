@@ -1,0 +1,50 @@
+"""Trickle: segments over HTTP that are read while they are written.
+
+Publish and subscribe to the channels of the Livepeer network, or serve them.
+`livepeer.trickle.media` turns MPEG-TS segments into frames and back, and needs the `media` extra.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .channels import JSONLPublisher, JSONLSubscriber, JSONPublisher, JSONSubscriber
+    from .errors import TrickleError
+    from .publisher import SegmentWriter, TricklePublisher
+    from .server import TrickleServer
+    from .subscriber import SegmentReader, TrickleSubscriber
+
+__all__ = [
+    "JSONLPublisher",
+    "JSONLSubscriber",
+    "JSONPublisher",
+    "JSONSubscriber",
+    "SegmentReader",
+    "SegmentWriter",
+    "TrickleError",
+    "TricklePublisher",
+    "TrickleServer",
+    "TrickleSubscriber",
+]
+
+_HOMES = {
+    "JSONLPublisher": "channels",
+    "JSONLSubscriber": "channels",
+    "JSONPublisher": "channels",
+    "JSONSubscriber": "channels",
+    "SegmentReader": "subscriber",
+    "SegmentWriter": "publisher",
+    "TrickleError": "errors",
+    "TricklePublisher": "publisher",
+    "TrickleServer": "server",
+    "TrickleSubscriber": "subscriber",
+}
+
+
+def __getattr__(name: str) -> object:
+    # lazy: the import of this package costs no aiohttp.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

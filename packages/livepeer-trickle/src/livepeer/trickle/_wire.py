@@ -1,0 +1,56 @@
+"""The trickle wire in one place: paths, header names, statuses and the sequence grammar. Pure.
+
+Source: go-livepeer `trickle/trickle_server.go`, `trickle_publisher.go`, `trickle_subscriber.go`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+SEQ: Final = "Lp-Trickle-Seq"
+LATEST: Final = "Lp-Trickle-Latest"
+CLOSED: Final = "Lp-Trickle-Closed"
+RESET: Final = "Lp-Trickle-Reset"
+EXPECT_CONTENT: Final = "Expect-Content"
+
+CLOSED_VALUE: Final = "terminated"
+
+NOT_HELD: Final = 470
+"""The segment is neither held nor the next one; `Lp-Trickle-Latest` says where to go on."""
+
+NEXT: Final = -1
+"""A request for the segment at the leading edge: the next to be written."""
+
+CURRENT: Final = -2
+"""A request for the segment written last."""
+
+MPEGTS: Final = "video/MP2T"
+JSON: Final = "application/json"
+JSONL: Final = "application/jsonl"
+
+# strconv.Atoi: ASCII digits only and 64 bits; int() would take "1_0" and other scripts' digits.
+_SEQ_GRAMMAR = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_INT64_MAX = 2**63 - 1
+
+
+def parse_seq(text: str) -> int | None:
+    """Read a sequence number as the server does, or return None where it answers 400.
+
+    Numbers below -2 are None as well: go-livepeer drops the connection on them, and a peer that
+    sends one gains nothing from being treated as badly by us.
+    """
+    if not _SEQ_GRAMMAR.fullmatch(text):
+        return None
+    seq = int(text)
+    return seq if CURRENT <= seq <= _INT64_MAX else None
+
+
+def parse_header_seq(value: str | None) -> int | None:
+    """Read the number in a response header; None when it is absent or no number."""
+    return int(value) if value is not None and _SEQ_GRAMMAR.fullmatch(value) else None
+
+
+def segment_url(channel_url: str, seq: int | str) -> str:
+    """The URL of one segment of the channel at `channel_url`."""
+    return f"{channel_url.rstrip('/')}/{seq}"

@@ -1,0 +1,80 @@
+"""What can go wrong on a trickle channel.
+
+```
+TrickleError
+├── ChannelError            the channel as a whole
+│   ├── ChannelNotFound     (LookupError)      no such channel, or no longer
+│   ├── ChannelClosed       (EOFError)         closed while we wrote to it
+│   └── ChannelUnreachable  (ConnectionError)  the path was away for longer than the retries allow
+├── SegmentError            one segment; the channel may go on
+│   ├── SegmentRejected                        the server refused it, with a status
+│   ├── SegmentTruncated    (ConnectionError)  the body was cut before its end
+│   └── SegmentTimeout      (TimeoutError)     nobody took the bytes in time
+├── MessageError            (ValueError)       a JSON channel: not one object, or too large
+└── MediaError              (ValueError)       what was read is no media that we can handle
+```
+
+Every error names the URL that was attempted and says by `retryable` whether the same attempt can
+succeed later.
+"""
+
+from __future__ import annotations
+
+
+class TrickleError(Exception):
+    """Root of everything that `livepeer.trickle` raises on purpose."""
+
+    retryable: bool = False
+
+    def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
+        super().__init__(f"{message} ({url})" if url else message)
+        self.url = url
+        self.status = status
+
+
+class ChannelError(TrickleError):
+    """The channel as a whole cannot be used."""
+
+
+class ChannelNotFound(ChannelError, LookupError):
+    """The server does not know the channel."""
+
+
+class ChannelClosed(ChannelError, EOFError):
+    """The channel was closed while we wrote to it."""
+
+
+class ChannelUnreachable(ChannelError, ConnectionError):
+    """The server could not be reached for longer than the retries allow."""
+
+    retryable = True
+
+
+class SegmentError(TrickleError):
+    """One segment failed; the channel may go on."""
+
+
+class SegmentRejected(SegmentError):
+    """The server refused a segment, or ended it before we did."""
+
+    def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
+        super().__init__(message, url=url, status=status)
+        self.retryable = status is not None and status >= 500
+
+
+class SegmentTruncated(SegmentError, ConnectionError):
+    """The body of a segment was cut before its end."""
+
+    retryable = True
+
+
+class SegmentTimeout(SegmentError, TimeoutError):
+    """The server did not take the bytes of a segment in time."""
+
+
+class MessageError(TrickleError, ValueError):
+    """A message that is not one JSON object, or is larger than the limit."""
+
+
+class MediaError(TrickleError, ValueError):
+    """What was read is no media that we can handle."""

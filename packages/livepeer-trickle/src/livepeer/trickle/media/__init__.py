@@ -1,0 +1,34 @@
+"""Media over trickle: MPEG-TS segments to frames and back. Needs the `media` extra."""
+
+from __future__ import annotations
+
+try:
+    from .encoder import AudioEncoder, EncoderOptions, VideoEncoder
+    from .frames import AudioFrame, VideoFrame
+    from .pipe import BytePipe
+    from .reader import MediaReader, ReaderStats, StreamInfo
+    from .segmenter import Piece, Segmenter
+    from .units import AccessUnit, Kind
+except ModuleNotFoundError as error:
+    if error.name not in ("av", "numpy"):
+        raise
+    raise ModuleNotFoundError(
+        f"livepeer.trickle.media needs {error.name}: pip install 'livepeer-trickle[media]'",
+        name=error.name,
+    ) from error
+
+__all__ = [
+    "AccessUnit",
+    "AudioEncoder",
+    "AudioFrame",
+    "BytePipe",
+    "EncoderOptions",
+    "Kind",
+    "MediaReader",
+    "Piece",
+    "ReaderStats",
+    "Segmenter",
+    "StreamInfo",
+    "VideoEncoder",
+    "VideoFrame",
+]

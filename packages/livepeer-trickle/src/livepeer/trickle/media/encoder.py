@@ -1,0 +1,204 @@
+"""Frames to access units: H.264 with libx264, AAC."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+
+from ._adts import ADTSHeader
+from ._clock import TIME_BASE, ticks, to_ticks
+from .units import AccessUnit, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from av.stream import Stream
+
+    from .frames import AudioFrame, VideoFrame
+
+_LARGE_PIXELS: Final = 1280 * 720
+_AAC_FRAME: Final = 1024
+# Beyond this the track has a hole, and its clock is set anew so that picture and sound stay level.
+_AUDIO_GAP_S: Final = 0.05
+_AAC_LAYOUTS: Final = frozenset({"mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderOptions:
+    """How pictures and sound are encoded.
+
+    Attributes:
+        preset: x264's trade of CPU for size.
+        crf: x264's constant quality; lower is better and larger.
+        key_every_s: A key frame, where a segment can be cut, at least so often.
+        threads: x264 threads; None is one up to 720p, and all cores beyond.
+        audio_bitrate_bps: Bits per second of AAC, for each channel.
+    """
+
+    preset: str = "superfast"
+    crf: int = 23
+    key_every_s: float = 1.0
+    threads: int | None = None
+    audio_bitrate_bps: int = 80_000
+
+
+class VideoEncoder:
+    """Encodes pictures one by one, each to one access unit at once: no reordering, no lookahead.
+
+    A change of size or pixel format begins a new encoder at a key frame. Sizes that are odd are
+    scaled up by one pixel, because 4:2:0 has no odd sizes.
+    """
+
+    def __init__(self, options: EncoderOptions | None = None) -> None:
+        self._options = options or EncoderOptions()
+        self._key_every = ticks(self._options.key_every_s)
+        self._context: VideoCodecContext | None = None
+        self._shape: tuple[int, int, str] | None = None
+        self._last_pts: int | None = None
+        self._key_pts: int | None = None
+
+    def encode(self, frame: VideoFrame) -> list[AccessUnit]:
+        """The units that are ready with this picture.
+
+        Presentation times must rise; one that does not is moved behind the last.
+        """
+        pts = to_ticks(frame.pts, frame.time_base)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+        self._last_pts = pts
+        raw = _encodable(frame.raw)
+        units: list[AccessUnit] = []
+        shape = (raw.width, raw.height, raw.format.name)
+        if self._context is None or shape != self._shape:
+            units += self.flush()
+            self._context = self._open(frame, raw)
+            self._shape = shape
+        key = self._key_pts is None or pts - self._key_pts >= self._key_every
+        if key:
+            self._key_pts = pts
+        raw.pts, raw.time_base = pts, TIME_BASE
+        raw.pict_type = PictureType.I if key else PictureType.NONE
+        return units + _encode(self._context, raw)
+
+    def flush(self) -> list[AccessUnit]:
+        """What is left; the encoder begins anew with the next picture."""
+        context, self._context, self._key_pts = self._context, None, None
+        return [] if context is None else _encode(context, None)
+
+    def _open(self, frame: VideoFrame, raw: av.VideoFrame) -> VideoCodecContext:
+        context = av.CodecContext.create("libx264", "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height, context.pix_fmt = raw.width, raw.height, raw.format.name
+        context.time_base = TIME_BASE
+        # Only a hint for rate control: every picture carries its own time.
+        context.framerate = 30  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        if frame.sample_aspect_ratio:
+            context.sample_aspect_ratio = frame.sample_aspect_ratio
+        context.color_range = raw.color_range
+        context.colorspace = raw.colorspace
+        context.color_primaries = raw.color_primaries
+        context.color_trc = raw.color_trc
+        large = raw.width * raw.height > _LARGE_PIXELS
+        context.thread_count = self._options.threads or ((os.cpu_count() or 1) if large else 1)
+        context.options = {
+            "preset": self._options.preset,
+            "tune": "zerolatency",
+            "crf": str(self._options.crf),
+            "forced-idr": "1",
+            "g": "9999",
+        }
+        return context
+
+
+class AudioEncoder:
+    """Encodes sound to AAC with ADTS headers. A hole in the track is kept as a hole."""
+
+    def __init__(self, options: EncoderOptions | None = None) -> None:
+        self._options = options or EncoderOptions()
+        self._context: AudioCodecContext | None = None
+        self._resampler: av.AudioResampler | None = None
+        self._header: ADTSHeader | None = None
+        self._shape: tuple[int, str, str] | None = None
+        self._next_pts: int | None = None
+
+    def encode(self, frame: AudioFrame) -> list[AccessUnit]:
+        """The units that are ready with this sound."""
+        pts = to_ticks(frame.pts, frame.time_base)
+        shape = (frame.sample_rate, frame.layout, frame.format)
+        gap = self._next_pts is not None and abs(pts - self._next_pts) > ticks(_AUDIO_GAP_S)
+        units = self.flush() if gap or (self._shape and shape != self._shape) else []
+        if self._context is None:
+            self._open(frame)
+            self._shape = shape
+        self._next_pts = pts + ticks(frame.samples / frame.sample_rate)
+        assert self._resampler is not None
+        for ready in self._resampler.resample(frame.raw):
+            units += self._encode(ready)
+        return units
+
+    def flush(self) -> list[AccessUnit]:
+        """What is left; the encoder begins anew with the next sound."""
+        if self._context is None or self._resampler is None:
+            return []
+        units: list[AccessUnit] = []
+        for ready in self._resampler.resample(None):
+            units += self._encode(ready)
+        units += self._encode(None)
+        self._context = self._resampler = self._next_pts = None
+        return units
+
+    def _open(self, frame: AudioFrame) -> None:
+        context = av.CodecContext.create("aac", "w")
+        assert isinstance(context, AudioCodecContext)
+        layout = frame.layout if frame.layout in _AAC_LAYOUTS else "stereo"
+        context.sample_rate = frame.sample_rate
+        context.layout = layout
+        context.format = "fltp"
+        context.time_base = TIME_BASE
+        context.bit_rate = self._options.audio_bitrate_bps * context.layout.nb_channels
+        context.open()
+        self._header = ADTSHeader(context.extradata or b"")
+        self._context = context
+        self._resampler = av.AudioResampler(
+            format="fltp", layout=layout, rate=frame.sample_rate, frame_size=_AAC_FRAME
+        )
+
+    def _encode(self, frame: av.AudioFrame | None) -> list[AccessUnit]:
+        assert self._context is not None
+        assert self._header is not None
+        return _encode(self._context, frame, self._header)
+
+
+def _encodable(raw: av.VideoFrame) -> av.VideoFrame:
+    """The frame itself where the encoder takes it, else a converted copy."""
+    width, height = raw.width + raw.width % 2, raw.height + raw.height % 2
+    if raw.format.name in ("yuv420p", "yuvj420p") and (width, height) == (raw.width, raw.height):
+        return raw
+    return raw.reformat(width=width, height=height, format="yuv420p")
+
+
+def _encode(
+    context: VideoCodecContext | AudioCodecContext,
+    frame: av.VideoFrame | av.AudioFrame | None,
+    header: ADTSHeader | None = None,
+) -> list[AccessUnit]:
+    """Encode one frame, or flush with None; `header` is what makes it sound."""
+    # PyAV's stubs leave the packets' type parameter open.
+    encode = cast("Callable[[object], list[av.Packet[Stream]]]", context.encode)  # pyright: ignore[reportUnknownMemberType]
+    packets = encode(frame)
+    units: list[AccessUnit] = []
+    for packet in packets:
+        if packet.pts is None:
+            continue
+        data = bytes(packet) if header is None else header.wrap(bytes(packet))
+        pts = to_ticks(packet.pts, packet.time_base)
+        dts = pts if packet.dts is None else to_ticks(packet.dts, packet.time_base)
+        kind: Kind = "video" if header is None else "audio"
+        units.append(AccessUnit(kind, data, pts, dts, header is not None or packet.is_keyframe))
+    return units

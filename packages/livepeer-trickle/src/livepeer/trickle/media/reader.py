@@ -1,0 +1,165 @@
+"""MPEG-TS bytes to frames or access units, in a thread of the caller's."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import av
+from av.audio.stream import AudioStream
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from ._clock import TIME_BASE, to_ticks
+from .frames import AudioFrame, VideoFrame
+from .units import AccessUnit, Kind, begins_h264_sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from av.container import InputContainer
+    from av.stream import Stream
+
+    from .pipe import BytePipe
+
+_log = logging.getLogger(__name__)
+
+FRAME_FORMATS: Final = ("yuv420p", "yuvj420p")
+"""What authors are given; anything else is converted once, as the encoder would have to."""
+
+# Chosen for the first frame after one access unit. `noparse` takes a PES packet for a whole
+# access unit, which saves the wait for the next one; `nobuffer` would lose the frames of the probe.
+_OPTIONS: Final = {
+    "fflags": "+noparse",
+    "fpsprobesize": "0",
+    "probesize": str(1024 * 1024),
+    "analyzeduration": "100000",
+}
+_READ_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What a run of the stream holds; comes before its first frame.
+
+    Attributes:
+        codecs: The codec of each elementary stream, by libavcodec's name.
+        container: The open demuxer, for a remuxer to take the streams' parameters from.
+    """
+
+    codecs: dict[Kind, str]
+    container: InputContainer
+
+
+@dataclass(slots=True)
+class ReaderStats:
+    """Counts of a reader; read them from any thread."""
+
+    runs: int = 0
+    video: int = 0
+    audio: int = 0
+    corrupt: int = 0
+    unreadable: list[str] = field(default_factory=list[str])
+
+
+Item = VideoFrame | AudioFrame | AccessUnit | StreamInfo
+
+
+class MediaReader:
+    """Iterates, in the thread that iterates, over what a pipe carries.
+
+    One demuxer and one decoder live as long as no bytes are missing; after a gap new ones begin.
+    A run that cannot be read is logged, counted and skipped.
+
+    Args:
+        pipe: The bytes of an MPEG-TS stream.
+        decode: The kinds to decode; the others are given as access units.
+    """
+
+    def __init__(self, pipe: BytePipe, *, decode: frozenset[Kind] = frozenset()) -> None:
+        self._pipe = pipe
+        self._decode = decode
+        self.stats = ReaderStats()
+
+    def __iter__(self) -> Iterator[Item]:
+        """Frames and access units in the order of the stream."""
+        while self._pipe.next_run():
+            self.stats.runs += 1
+            try:
+                yield from self._run()
+            except FFmpegError as error:
+                self.stats.unreadable = [*self.stats.unreadable[-9:], str(error)]
+                _log.warning("a stretch of the stream is not readable as MPEG-TS: %s", error)
+            self._pipe.skip_run()
+
+    def _run(self) -> Iterator[Item]:
+        with av.open(
+            self._pipe, "r", format="mpegts", options=_OPTIONS, buffer_size=_READ_BYTES
+        ) as container:
+            streams: dict[int, VideoStream | AudioStream] = {}
+            codecs: dict[Kind, str] = {}
+            for stream in container.streams:
+                kind = _kind(stream)
+                if kind is not None and kind not in codecs:
+                    assert isinstance(stream, (VideoStream, AudioStream))
+                    stream.codec_context.thread_type = "SLICE"
+                    streams[stream.index] = stream
+                    codecs[kind] = stream.codec_context.name
+            yield StreamInfo(codecs, container)
+            for packet in container.demux(list(streams.values())):
+                yield from self._packet(packet, streams[packet.stream_index])
+
+    def _packet(
+        self, packet: av.Packet[Stream], stream: VideoStream | AudioStream
+    ) -> Iterator[Item]:
+        kind: Kind = "video" if isinstance(stream, VideoStream) else "audio"
+        if kind not in self._decode:
+            if packet.size and packet.pts is not None:
+                self._count(kind)
+                yield _unit(kind, packet)
+            return
+        try:
+            frames = packet.decode()
+        except FFmpegError as error:
+            self.stats.corrupt += 1
+            _log.debug("a damaged %s packet was skipped: %s", kind, error)
+            return
+        for frame in frames:
+            self._count(kind)
+            if isinstance(frame, av.VideoFrame):
+                assert isinstance(stream, VideoStream)
+                yield _picture(frame, stream)
+            elif isinstance(frame, av.AudioFrame):
+                yield AudioFrame(frame)
+
+    def _count(self, kind: Kind) -> None:
+        if kind == "video":
+            self.stats.video += 1
+        else:
+            self.stats.audio += 1
+
+
+def _kind(stream: object) -> Kind | None:
+    if isinstance(stream, VideoStream):
+        return "video"
+    return "audio" if isinstance(stream, AudioStream) else None
+
+
+def _unit(kind: Kind, packet: av.Packet[Stream]) -> AccessUnit:
+    assert packet.pts is not None
+    pts = to_ticks(packet.pts, packet.time_base)
+    dts = pts if packet.dts is None else to_ticks(packet.dts, packet.time_base)
+    data = bytes(packet)
+    key = kind == "audio" or packet.is_keyframe or begins_h264_sequence(data)
+    return AccessUnit(kind, data, pts, dts, key)
+
+
+def _picture(frame: av.VideoFrame, stream: VideoStream) -> VideoFrame:
+    if frame.format.name not in FRAME_FORMATS:
+        frame = frame.reformat(format=FRAME_FORMATS[0])
+    if frame.pts is None:
+        frame.pts = frame.dts
+    if frame.time_base is None:
+        frame.time_base = TIME_BASE
+    return VideoFrame(frame, sample_aspect_ratio=stream.codec_context.sample_aspect_ratio)
