@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._http import trickle_session
     from .channels import JSONLPublisher, JSONLSubscriber, JSONPublisher, JSONSubscriber
     from .errors import TrickleError
     from .publisher import SegmentWriter, TricklePublisher
@@ -27,6 +28,7 @@ __all__ = [
     "TricklePublisher",
     "TrickleServer",
     "TrickleSubscriber",
+    "trickle_session",
 ]
 
 _HOMES = {
@@ -40,6 +42,7 @@ _HOMES = {
     "TricklePublisher": "publisher",
     "TrickleServer": "server",
     "TrickleSubscriber": "subscriber",
+    "trickle_session": "_http",
 }
 
 

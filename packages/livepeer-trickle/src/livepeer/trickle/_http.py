@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 10.0
 
 
-def new_session() -> aiohttp.ClientSession:
+def trickle_session(*, verify_tls: bool = True) -> aiohttp.ClientSession:
     """A session for trickle: no total timeout, and a connection for every open segment.
+
+    Share one among the publishers and subscribers of a program, and close it after them.
+    `verify_tls=False` takes any certificate; orchestrators sign their own by default.
 
     Requests wait at the leading edge for as long as nothing is published, which aiohttp's default
     total timeout would end; and a connection limit would let the waiting ones starve the others.
     """
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, ssl=verify_tls),
         auto_decompress=False,
     )
 
@@ -35,7 +38,7 @@ async def owned_or_given(
     if session is not None:
         yield session
         return
-    async with new_session() as own:
+    async with trickle_session() as own:
         yield own
 
 

@@ -12,8 +12,8 @@ import json
 import logging
 from typing import TYPE_CHECKING, Self
 
-from ._tasks import cancel_and_wait
 from ._wire import JSON, JSONL
+from .aio import cancel_and_wait
 from .errors import MessageError, TrickleError
 from .publisher import SegmentWriter, TricklePublisher
 from .subscriber import SegmentReader, TrickleSubscriber
@@ -64,9 +64,12 @@ class JSONPublisher:
         self._publisher = TricklePublisher(url, content_type=JSON, session=session)
         self._order = asyncio.Lock()
 
-    async def publish(self, message: Mapping[str, object]) -> None:
-        """Publish one object and wait until the server has it; calls are kept in order."""
-        data = encode_message(message)
+    async def publish(self, message: Mapping[str, object] | bytes) -> None:
+        """Publish one object and wait until the server has it; calls are kept in order.
+
+        Bytes are published as they are: what `encode_message` made of an object before.
+        """
+        data = message if isinstance(message, bytes) else encode_message(message)
         async with self._order:
             await self._publisher.write_segment(data)
 
@@ -100,13 +103,13 @@ class JSONLPublisher:
         self._segment: SegmentWriter | None = None
         self._rotation: asyncio.Task[None] | None = None
 
-    async def publish(self, message: Mapping[str, object]) -> None:
-        """Publish one object as a line; readers get it at once.
+    async def publish(self, message: Mapping[str, object] | bytes) -> None:
+        """Publish one object as a line, or the bytes of one; readers get it at once.
 
         Raises:
             MessageError: The line would be 64 KiB or longer.
         """
-        line = encode_message(message)
+        line = message if isinstance(message, bytes) else encode_message(message)
         if len(line) > MAX_LINE_BYTES:
             raise MessageError(f"the line has {len(line)} bytes, and the limit is {MAX_LINE_BYTES}")
         async with self._order:

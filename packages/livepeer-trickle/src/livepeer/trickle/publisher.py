@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from ._http import backoff, owned_or_given
-from ._tasks import cancel_and_wait
 from ._wire import CLOSED, MPEGTS, segment_url
+from .aio import cancel_and_wait
 from .errors import (
     ChannelClosed,
     ChannelNotFound,

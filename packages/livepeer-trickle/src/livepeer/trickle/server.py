@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ._ring import Channel, NotHeld, Segment
-from ._tasks import cancel_and_wait
 from ._wire import CLOSED, CLOSED_VALUE, EXPECT_CONTENT, LATEST, NOT_HELD, RESET, SEQ, parse_seq
+from .aio import cancel_and_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

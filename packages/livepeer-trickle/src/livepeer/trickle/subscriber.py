@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 import aiohttp
 
 from ._http import backoff, owned_or_given
-from ._tasks import cancel_and_wait
 from ._wire import CLOSED, CURRENT, LATEST, NOT_HELD, SEQ, parse_header_seq, segment_url
+from .aio import cancel_and_wait
 from .errors import ChannelNotFound, ChannelUnreachable, MessageError, SegmentTruncated
 
 if TYPE_CHECKING:

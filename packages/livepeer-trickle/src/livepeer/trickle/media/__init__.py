@@ -6,7 +6,7 @@ try:
     from .encoder import AudioEncoder, EncoderOptions, VideoEncoder
     from .frames import AudioFrame, VideoFrame
     from .pipe import BytePipe
-    from .reader import MediaReader, ReaderStats, StreamInfo
+    from .reader import Item, MediaReader, ReaderStats, StreamInfo
     from .segmenter import Piece, Segmenter
     from .units import AccessUnit, Kind
 except ModuleNotFoundError as error:
@@ -23,6 +23,7 @@ __all__ = [
     "AudioFrame",
     "BytePipe",
     "EncoderOptions",
+    "Item",
     "Kind",
     "MediaReader",
     "Piece",

@@ -12,6 +12,7 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from ._clock import TIME_BASE, to_ticks
+from ._mpegts import STREAM_TYPES
 from .frames import AudioFrame, VideoFrame
 from .units import AccessUnit, Kind, begins_h264_sequence
 
@@ -45,10 +46,12 @@ class StreamInfo:
 
     Attributes:
         codecs: The codec of each elementary stream, by libavcodec's name.
+        decoded: The kinds that come as frames; the others come as access units.
         container: The open demuxer, for a remuxer to take the streams' parameters from.
     """
 
     codecs: dict[Kind, str]
+    decoded: frozenset[Kind]
     container: InputContainer
 
 
@@ -64,6 +67,7 @@ class ReaderStats:
 
 
 Item = VideoFrame | AudioFrame | AccessUnit | StreamInfo
+_Stream = VideoStream | AudioStream
 
 
 class MediaReader:
@@ -74,7 +78,8 @@ class MediaReader:
 
     Args:
         pipe: The bytes of an MPEG-TS stream.
-        decode: The kinds to decode; the others are given as access units.
+        decode: The kinds to decode; the others are given as access units, where a `Segmenter` can
+            carry their codec, and else are decoded too.
     """
 
     def __init__(self, pipe: BytePipe, *, decode: frozenset[Kind] = frozenset()) -> None:
@@ -97,7 +102,7 @@ class MediaReader:
         with av.open(
             self._pipe, "r", format="mpegts", options=_OPTIONS, buffer_size=_READ_BYTES
         ) as container:
-            streams: dict[int, VideoStream | AudioStream] = {}
+            streams: dict[int, _Stream] = {}
             codecs: dict[Kind, str] = {}
             for stream in container.streams:
                 kind = _kind(stream)
@@ -106,31 +111,37 @@ class MediaReader:
                     stream.codec_context.thread_type = "SLICE"
                     streams[stream.index] = stream
                     codecs[kind] = stream.codec_context.name
-            yield StreamInfo(codecs, container)
+            foreign: set[Kind] = {kind for kind, codec in codecs.items() if codec not in STREAM_TYPES}
+            decoded = (self._decode | foreign) & codecs.keys()
+            yield StreamInfo(codecs, frozenset(decoded), container)
             for packet in container.demux(list(streams.values())):
-                yield from self._packet(packet, streams[packet.stream_index])
+                stream = streams[packet.stream_index]
+                if _kind(stream) in decoded:
+                    yield from self._frames(packet, stream)
+                else:
+                    yield from self._units(packet, stream)
 
-    def _packet(
-        self, packet: av.Packet[Stream], stream: VideoStream | AudioStream
-    ) -> Iterator[Item]:
-        kind: Kind = "video" if isinstance(stream, VideoStream) else "audio"
-        if kind not in self._decode:
-            if packet.size and packet.pts is not None:
-                self._count(kind)
-                yield _unit(kind, packet)
-            return
+    def _units(self, packet: av.Packet[Stream], stream: _Stream) -> Iterator[AccessUnit]:
+        if packet.size and packet.pts is not None:
+            unit = _unit("video" if isinstance(stream, VideoStream) else "audio", packet)
+            self._count(unit.kind)
+            yield unit
+
+    def _frames(
+        self, packet: av.Packet[Stream], stream: _Stream
+    ) -> Iterator[VideoFrame | AudioFrame]:
         try:
             frames = packet.decode()
         except FFmpegError as error:
             self.stats.corrupt += 1
-            _log.debug("a damaged %s packet was skipped: %s", kind, error)
+            _log.debug("a damaged packet was skipped: %s", error)
             return
         for frame in frames:
-            self._count(kind)
-            if isinstance(frame, av.VideoFrame):
-                assert isinstance(stream, VideoStream)
+            if isinstance(frame, av.VideoFrame) and isinstance(stream, VideoStream):
+                self._count("video")
                 yield _picture(frame, stream)
             elif isinstance(frame, av.AudioFrame):
+                self._count("audio")
                 yield AudioFrame(frame)
 
     def _count(self, kind: Kind) -> None:

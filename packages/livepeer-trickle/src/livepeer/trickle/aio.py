@@ -1,4 +1,4 @@
-"""Tasks that are held, and ended together."""
+"""Tasks that are held, and ended together; what the other two distributions use as well."""
 
 from __future__ import annotations
 

@@ -1,0 +1,97 @@
+"""The author's thread: every hook of a pipeline runs on it, one at a time and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from concurrent.futures import Future
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any
+
+from livepeer.runner._outlet import CURRENT, Outlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class AuthorThread:
+    """An event loop of the author's own, on a thread of its own.
+
+    A hook that blocks holds up the author's other hooks and nothing else. What an async hook
+    leaves behind (a client, a lock) belongs to this loop and is there for the next one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        # A daemon: a hook that never returns must not keep the process.
+        self._thread = threading.Thread(target=self._run, name=f"author {name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, outlet: Outlet | None, hook: Callable[..., Any], *args: object) -> Future[Any]:
+        """Run a hook after those before it; safe from any thread.
+
+        The future has what the hook returned or raised; cancelling it does not stop a hook that
+        began.
+        """
+        future: Future[Any] = Future()
+        context = copy_context()
+        context.run(CURRENT.set, outlet)
+        try:
+            self._loop.call_soon_threadsafe(self._begin, context, future, hook, args)
+        except RuntimeError:  # the loop is closed
+            future.set_exception(RuntimeError("the pipeline was closed"))
+        return future
+
+    async def call(self, outlet: Outlet | None, hook: Callable[..., Any], *args: object) -> Any:
+        """Run a hook and wait for it from another loop."""
+        return await asyncio.wrap_future(self.submit(outlet, hook, *args))
+
+    def close(self, timeout_s: float) -> bool:
+        """End the loop and wait for the thread; False when a hook holds it beyond the time."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            left = asyncio.all_tasks(self._loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self._loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    def _begin(
+        self, context: Context, future: Future[Any], hook: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = context.run(hook, *args)
+        except BaseException as error:  # noqa: BLE001 - the author's hook: reported to who waits
+            future.set_exception(error)
+            return
+        if not inspect.isawaitable(result):
+            future.set_result(result)
+            return
+        task = self._loop.create_task(_settled(result), context=context)
+        task.add_done_callback(lambda done: _transfer(done, future))
+
+
+async def _settled(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _transfer(task: asyncio.Task[Any], future: Future[Any]) -> None:
+    if task.cancelled():
+        future.set_exception(RuntimeError("the hook was cancelled"))
+    elif (error := task.exception()) is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())

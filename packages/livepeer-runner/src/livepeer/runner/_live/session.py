@@ -1,0 +1,237 @@
+"""One session: its channels, its media, its hooks, and the order in which they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from livepeer.runner._live.output import Output
+from livepeer.runner._live.relay import Relay
+from livepeer.runner._live.stats import SessionStats
+from livepeer.runner._live.transform import Media, Transform
+from livepeer.runner.errors import HookFailed
+from livepeer.trickle import TrickleSubscriber
+from livepeer.trickle.aio import cancel_and_wait
+from livepeer.trickle.channels import KEEP_ALIVE, decode_message
+from livepeer.trickle.errors import MessageError, TrickleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import aiohttp
+
+    from livepeer.runner._live.outlet import ChannelOutlet
+    from livepeer.runner._live.stage import Stage
+    from livepeer.runner._network.sessions import Channels
+    from livepeer.runner.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """A stream that runs, from `start` to `stop`.
+
+    It ends by `stop`, or by itself when its control channel ends or falls silent: the network
+    does not tell a runner that the caller of a free stream has vanished (go-livepeer
+    `byoc/stream_orchestrator.go` has no such call).
+
+    Args:
+        stream_id: The network's name for it.
+        channels: Its trickle channels.
+        stage: The author's hooks.
+        outlet: Publishes events and data.
+        http: The session for trickle.
+        settings: Intervals and policies.
+        ended: Called once when the session has ended by itself.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        channels: Channels,
+        stage: Stage,
+        outlet: ChannelOutlet,
+        http: aiohttp.ClientSession,
+        settings: Settings,
+        ended: Callable[[], None],
+    ) -> None:
+        self.stream_id = stream_id
+        self.stats = SessionStats()
+        self._channels = channels
+        self._stage = stage
+        self._outlet = outlet
+        self._http = http
+        self._settings = settings
+        self._ended = ended
+        self._media: Media | None = None
+        self._output: Output | None = None
+        self._source: TrickleSubscriber | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._watch: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self, params: Mapping[str, Any]) -> None:
+        """Run `on_stream_start`, then begin to work.
+
+        Raises:
+            HookFailed: The hook raised, or took too long. Nothing is left of the session.
+        """
+        try:
+            async with asyncio.timeout(self._settings.hook_start_timeout_s):
+                await self._stage.start(params)
+        except (HookFailed, TimeoutError) as error:
+            await self._let_go()
+            if isinstance(error, HookFailed):
+                raise
+            limit = self._settings.hook_start_timeout_s
+            raise HookFailed(f"on_stream_start() took longer than {limit:g} s") from error
+        except asyncio.CancelledError:
+            await self._let_go()
+            raise
+        self._outlet.emit_event(self._event("start"))
+        self._media = self._make_media()
+        self._tasks = [
+            asyncio.create_task(self._heartbeats(), name="heartbeats"),
+            asyncio.create_task(self._statistics(), name="statistics"),
+        ]
+        if self._media is not None:
+            self._tasks.append(asyncio.create_task(self._run(self._media), name="media"))
+        self._watch = asyncio.create_task(self._watch_control(), name="control")
+
+    async def update(self, params: Mapping[str, Any]) -> None:
+        """Run `on_params_update`; raises `HookFailed`."""
+        await self._stage.update(params)
+        self._outlet.emit_event(self._event("params_update", params=dict(params)))
+
+    async def stop(self, reason: str) -> None:
+        """End everything, in order: media, `on_stream_stop`, what it emitted, channels.
+
+        Idempotent, and whole even when the caller gives up waiting.
+        """
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(reason), name="stop")
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, reason: str) -> None:
+        _log.info("stream %s ends: %s", self.stream_id, reason)
+        if self._media is not None:
+            self._media.interrupt()
+        await self._cancel(*self._tasks)
+        if asyncio.current_task() is not self._watch:
+            await self._cancel(self._watch)
+        try:
+            async with asyncio.timeout(self._settings.stop_timeout_s):
+                await self._stage.stop()
+        except TimeoutError:
+            _log.error("on_stream_stop() took longer than %g s", self._settings.stop_timeout_s)
+        except HookFailed as error:
+            _log.error("%s", error, exc_info=error.__cause__)
+        self._outlet.emit_event(self._event("stats", **self._counts()))
+        self._outlet.emit_event(self._event("stop", reason=reason))
+        await self._let_go()
+
+    async def _cancel(self, *tasks: asyncio.Task[None] | None) -> None:
+        try:
+            async with asyncio.timeout(self._settings.stop_timeout_s):
+                await cancel_and_wait(*tasks)
+        except TimeoutError:
+            _log.error("stream %s: a hook did not return in time", self.stream_id)
+
+    async def _let_go(self) -> None:
+        self._stage.release()
+        if self._source is not None:
+            await self._source.aclose()
+        if self._output is not None:
+            await self._output.close(delete=True)
+        await self._outlet.close(self._settings.stop_timeout_s)
+
+    def _make_media(self) -> Media | None:
+        if self._channels.publish is not None:
+            self._output = Output(self._channels.publish, self._http, self.stats)
+        if self._channels.subscribe is None:
+            return None
+        source = TrickleSubscriber(self._channels.subscribe, session=self._http, start=0)
+        self._source = source
+        if not self._stage.kinds:
+            return Relay(source, self._output, self.stats)
+        return Transform(
+            source, self._output, self._stage, self._settings, self.stats, self._report
+        )
+
+    async def _run(self, media: Media) -> None:
+        """The media, and its end as others see it; the session itself goes on."""
+        try:
+            await media.run()
+        except TrickleError as error:
+            _log.warning("stream %s: the media ended: %s", self.stream_id, error)
+            self._outlet.emit_event(self._event("error", message=str(error)))
+        except Exception as error:  # noqa: BLE001 - a supervisor: the channels must tell
+            _log.error("stream %s: the media failed", self.stream_id, exc_info=error)
+            self._outlet.emit_event(self._event("error", message=f"{type(error).__name__}"))
+        self._outlet.emit_event(self._event("stats", **self._counts()))
+        # Readers who are behind learn here how much there is; the channel is closed for the
+        # others after a while, because a closed channel forgets what was not read.
+        self._outlet.emit_event(
+            self._event("end_of_stream", segments=self.stats.segments_out, **self._counts())
+        )
+        if self._output is not None:
+            await asyncio.sleep(self._settings.output_linger_s)
+            await self._output.close(delete=True)
+
+    def _report(self, error: HookFailed) -> None:
+        self._outlet.emit_event(self._event("error", message=str(error)))
+
+    async def _heartbeats(self) -> None:
+        while True:
+            self._outlet.emit_event(self._event("heartbeat"))
+            await asyncio.sleep(self._settings.heartbeat_interval_s)
+
+    async def _statistics(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.stats_interval_s)
+            self._outlet.emit_event(self._event("stats", **self._counts()))
+
+    def _counts(self) -> dict[str, object]:
+        return {**self.stats.snapshot(), "messages_dropped": self._outlet.dropped}
+
+    def _event(self, type_: str, **fields: object) -> dict[str, object]:
+        return {
+            "type": type_,
+            "stream_id": self.stream_id,
+            "timestamp": int(time.time() * 1000),
+            **fields,
+        }
+
+    async def _watch_control(self) -> None:
+        """Apply what the control channel brings, and end the session when it is over."""
+        reason = "the control channel ended"
+        subscriber = TrickleSubscriber(self._channels.control, start=0, session=self._http)
+        try:
+            async with subscriber:
+                while True:
+                    async with asyncio.timeout(self._settings.control_silence_s):
+                        segment = await anext(subscriber)
+                        body = await segment.read()
+                    await self._control(body)
+        except StopAsyncIteration:
+            pass
+        except TimeoutError:
+            reason = f"the control channel was silent for {self._settings.control_silence_s:g} s"
+        except TrickleError as error:
+            reason = f"the control channel failed: {error}"
+        self._stopping = self._stopping or asyncio.create_task(self._stop(reason), name="stop")
+        self._stopping.add_done_callback(lambda _: self._ended())
+
+    async def _control(self, body: bytes) -> None:
+        """One document: parameters, as an update by the route would bring them."""
+        if not body:
+            return
+        try:
+            message = decode_message(body)
+            if message != KEEP_ALIVE:
+                await self.update(message)
+        except (MessageError, HookFailed) as error:
+            _log.warning("an update by the control channel was refused: %s", error)
+            self._outlet.emit_event(self._event("error", message=str(error)))

@@ -1,0 +1,264 @@
+"""Decode, let the author work, encode: the loop of a stream that is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from livepeer.runner._live.frame_queue import FrameQueue
+from livepeer.runner._live.threads import run_in_thread
+from livepeer.runner.errors import HookFailed
+from livepeer.trickle.aio import cancel_and_wait
+from livepeer.trickle.errors import SegmentTruncated
+from livepeer.trickle.media import (
+    AccessUnit,
+    AudioEncoder,
+    AudioFrame,
+    BytePipe,
+    EncoderOptions,
+    Item,
+    Kind,
+    MediaReader,
+    Piece,
+    Segmenter,
+    StreamInfo,
+    VideoEncoder,
+    VideoFrame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livepeer.runner._live.output import Output
+    from livepeer.runner._live.stage import Stage
+    from livepeer.runner._live.stats import SessionStats
+    from livepeer.runner.settings import Settings
+    from livepeer.trickle import TrickleSubscriber
+
+_log = logging.getLogger(__name__)
+
+_ENCODE_QUEUE = 4
+_END = object()
+
+
+class Media(Protocol):
+    """What carries the media of one session, changed or as it is."""
+
+    async def run(self) -> None:
+        """Until the input ends and all of it went out; raises what makes that impossible."""
+        ...
+
+    def interrupt(self) -> None:
+        """Give up what is under way; `run` must be cancelled as well."""
+        ...
+
+
+class Transform:
+    """The threads of one session: decode, the author's hooks, encode.
+
+    The network's loop feeds the first and takes from the last; in between, frames wait in bounded
+    queues, so that a source faster than the hook is either slowed down or thinned out, by setting.
+
+    Args:
+        source: The stream that comes in.
+        output: Where the result goes; None when nobody asked for it.
+        stage: The author's hooks.
+        settings: `live_policy`, `video_queue` and `segment_s` are read.
+        stats: Where things are counted.
+        report: Called from a thread with each hook failure that begins a run of failures.
+    """
+
+    def __init__(
+        self,
+        source: TrickleSubscriber,
+        output: Output | None,
+        stage: Stage,
+        settings: Settings,
+        stats: SessionStats,
+        report: Callable[[HookFailed], None],
+    ) -> None:
+        self._source = source
+        self._output = output
+        self._stage = stage
+        self._settings = settings
+        self._stats = stats
+        self._report = report
+        self._pipe = BytePipe()
+        self._frames = FrameQueue(settings.video_queue, settings.live_policy)
+        self._encode: queue.Queue[object] = queue.Queue(_ENCODE_QUEUE)
+        self._interrupted = False
+        self._failing = False
+        self._entered: dict[int, float] = {}
+
+    async def run(self) -> None:
+        """Until the source ends and everything went out."""
+        loop = asyncio.get_running_loop()
+        threads = [
+            run_in_thread(self._decode_all, "decode"),
+            run_in_thread(self._process_all, "hooks"),
+            run_in_thread(lambda: self._encode_all(loop), "encode"),
+        ]
+        feed = asyncio.create_task(self._feed(), name="feed")
+        try:
+            await asyncio.gather(feed, *threads)
+            if self._output is not None:
+                await self._output.finish()
+        finally:
+            self.interrupt()
+            await cancel_and_wait(feed)
+
+    def interrupt(self) -> None:
+        """Let every thread end at its next step. Idempotent."""
+        self._interrupted = True
+        self._pipe.abort()
+        self._frames.abort()
+        self._stage.interrupt()
+        with suppress(queue.Empty):
+            while True:
+                self._encode.get_nowait()
+        with suppress(queue.Full):
+            self._encode.put_nowait(_END)
+
+    async def _feed(self) -> None:
+        try:
+            async for segment in self._source:
+                if segment.gap:
+                    self._stats.gaps += segment.gap
+                    self._pipe.cut()
+                try:
+                    async for chunk in segment:
+                        await self._pipe.write(chunk)
+                except SegmentTruncated as error:
+                    _log.warning("%s", error)
+                    self._pipe.cut()
+                self._stats.segments_in += 1
+                self._stats.last_segment_in = segment.seq
+        finally:
+            self._pipe.close()
+
+    def _decode_all(self) -> None:
+        try:
+            for item in MediaReader(self._pipe, decode=self._stage.kinds):
+                if not isinstance(item, StreamInfo):
+                    self._count_in(item)
+                if not self._frames.put(item):
+                    return
+                self._stats.video_dropped = self._frames.dropped
+        finally:
+            self._frames.close()
+
+    def _count_in(self, item: VideoFrame | AudioFrame | AccessUnit) -> None:
+        if isinstance(item, VideoFrame):
+            self._entered[item.pts] = time.monotonic()
+            if len(self._entered) > 1024:  # dropped ones never leave
+                del self._entered[next(iter(self._entered))]
+        if isinstance(item, AudioFrame) or (isinstance(item, AccessUnit) and item.kind == "audio"):
+            self._stats.audio_in += 1
+        else:
+            self._stats.video_in += 1
+
+    def _process_all(self) -> None:
+        try:
+            while (item := self._frames.get()) is not None:
+                for result in self._process(item):
+                    self._put_encode(result)
+        finally:
+            self._put_encode(_END)
+
+    def _process(self, item: Item) -> list[object]:
+        kind: Kind = "video" if isinstance(item, VideoFrame) else "audio"
+        if isinstance(item, (AccessUnit, StreamInfo)) or kind not in self._stage.kinds:
+            return [item]
+        try:
+            results = list[object](self._stage.process(item))
+        except HookFailed as error:
+            self._stats.hook_errors += 1
+            if not self._failing:
+                self._failing = True
+                _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
+                self._report(error)
+            return []
+        self._failing = False
+        return results
+
+    def _put_encode(self, item: object) -> None:
+        while not self._interrupted:
+            with suppress(queue.Full):
+                self._encode.put(item, timeout=0.5)
+                return
+
+    def _encode_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        encoding = Encoding(self._settings.segment_s)
+        while (item := self._encode.get()) is not _END:
+            assert isinstance(item, (VideoFrame, AudioFrame, AccessUnit, StreamInfo))
+            self._send(loop, encoding.add(item))
+            self._count_out(item)
+        if not self._interrupted:
+            self._send(loop, encoding.flush())
+
+    def _count_out(self, item: Item) -> None:
+        if isinstance(item, VideoFrame):
+            self._stats.video_out += 1
+            entered = self._entered.pop(item.pts, None)
+            if entered is not None:
+                self._stats.latencies_s.append(time.monotonic() - entered)
+        elif isinstance(item, AccessUnit) and item.kind == "video":
+            self._stats.video_out += 1
+        elif not isinstance(item, StreamInfo):
+            self._stats.audio_out += 1
+
+    def _send(self, loop: asyncio.AbstractEventLoop, pieces: list[Piece]) -> None:
+        if self._output is None:
+            return
+        for piece in pieces:
+            if self._interrupted:
+                return
+            # Blocks this thread while the network is slower, which fills the queues behind it.
+            asyncio.run_coroutine_threadsafe(self._output.put(piece), loop).result()
+
+
+class Encoding:
+    """One encoder for each kind and one muxer, for as long as the streams stay what they are."""
+
+    def __init__(self, segment_s: float) -> None:
+        self._segment_s = segment_s
+        self._video = VideoEncoder(EncoderOptions(key_every_s=segment_s))
+        self._audio = AudioEncoder()
+        self._codecs: dict[Kind, str] = {}
+        self._segmenter: Segmenter | None = None
+
+    def add(self, item: Item) -> list[Piece]:
+        """The pieces that are ready with this frame or unit."""
+        if isinstance(item, StreamInfo):
+            return self._begin(item)
+        if isinstance(item, VideoFrame):
+            return self._mux(self._video.encode(item))
+        if isinstance(item, AudioFrame):
+            return self._mux(self._audio.encode(item))
+        return self._mux([item])
+
+    def flush(self) -> list[Piece]:
+        """What is left."""
+        return self._mux(self._video.flush() + self._audio.flush())
+
+    def _begin(self, info: StreamInfo) -> list[Piece]:
+        encoded: dict[Kind, str] = {"video": "h264", "audio": "aac"}
+        codecs: dict[Kind, str] = {
+            kind: encoded[kind] if kind in info.decoded else codec
+            for kind, codec in info.codecs.items()
+        }
+        if codecs == self._codecs or not codecs:
+            return []
+        pieces = self.flush()
+        self._codecs = codecs
+        self._segmenter = Segmenter(codecs, segment_s=self._segment_s)
+        return pieces
+
+    def _mux(self, units: list[AccessUnit]) -> list[Piece]:
+        if self._segmenter is None:
+            return []
+        return [self._segmenter.add(unit) for unit in units]

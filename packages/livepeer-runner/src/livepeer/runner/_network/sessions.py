@@ -1,0 +1,67 @@
+"""How the network's starts, updates and stops become sessions, whatever the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastapi import APIRouter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channels:
+    """The trickle channels of one session; None where the caller did not ask for one.
+
+    Attributes:
+        events: We publish events and heartbeats.
+        control: We read parameter updates and keep-alives.
+        subscribe: We read the stream that comes in.
+        publish: We publish the stream that goes out.
+        data: We publish JSON lines.
+    """
+
+    events: str
+    control: str
+    subscribe: str | None = None
+    publish: str | None = None
+    data: str | None = None
+
+
+class Sessions(Protocol):
+    """What a session source drives."""
+
+    async def start(
+        self, stream_id: str, channels: Channels, params: Mapping[str, Any] | None
+    ) -> None:
+        """Begin a session.
+
+        Raises:
+            SessionExists: One of this id runs.
+            AtCapacity: No more can run.
+            HookFailed: `on_stream_start` raised; nothing is left of the session.
+        """
+        ...
+
+    async def update(self, stream_id: str | None, params: Mapping[str, Any]) -> None:
+        """Give a session new parameters; without an id, the only one there is.
+
+        Raises:
+            NoSession: There is none.
+            HookFailed: `on_params_update` raised.
+        """
+        ...
+
+    async def stop(self, stream_id: str | None, reason: str) -> None:
+        """End a session, or without an id all of them; nothing happens where there is none."""
+        ...
+
+
+class SessionSource(Protocol):
+    """Takes the network's word for sessions: BYOC's routes, and later a live runner's."""
+
+    def router(self) -> APIRouter:
+        """The routes by which the network reaches this source."""
+        ...

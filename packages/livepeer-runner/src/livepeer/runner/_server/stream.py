@@ -1,0 +1,136 @@
+"""BYOC's session source: `/stream/start`, `/stream/params` and `/stream/stop`.
+
+Source: go-livepeer `byoc/stream_orchestrator.go`. The orchestrator names a stream by the header
+`X-Stream-Id`, sends `params: null` where the caller gave none, and stops a stream late, twice and
+with any body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from starlette.responses import JSONResponse
+
+from livepeer.runner._network.sessions import Channels
+from livepeer.runner._schema.contract import MalformedBody
+from livepeer.runner._server.raw import add_raw_route
+from livepeer.runner.errors import InvalidParams
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from livepeer.runner._network.sessions import Sessions
+
+STREAM_ID = "X-Stream-Id"
+
+_T = TypeVar("_T")
+
+
+class StartRequest(BaseModel):
+    """What the orchestrator sends to begin a stream; unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    gateway_request_id: str = Field(min_length=1, description="The stream's id")
+    control_url: str = Field(description="Trickle channel of updates and keep-alives, to read")
+    events_url: str = Field(description="Trickle channel of events, to publish")
+    subscribe_url: str | None = Field(None, description="Trickle channel of the media coming in")
+    publish_url: str | None = Field(None, description="Trickle channel of the media going out")
+    data_url: str | None = Field(None, description="Trickle channel of JSON lines, to publish")
+    params: dict[str, JsonValue] | None = Field(None, description="The caller's parameters")
+
+
+class Accepted(BaseModel):
+    """The answer to what was done."""
+
+    status: str
+
+
+_params: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+
+class BYOCSessionSource:
+    """The orchestrator's stream routes over the sessions of a pipeline."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def router(self) -> APIRouter:
+        """The three routes, documented."""
+        router = APIRouter(tags=["stream"])
+        add_raw_route(
+            router,
+            "/stream/start",
+            self._start,
+            body=StartRequest,
+            summary="Begin a stream",
+            response_model=Accepted,
+            responses={
+                409: {"description": "A stream of this id is running"},
+                500: {"description": "`on_stream_start()` failed"},
+                503: {"description": "No more streams can run here"},
+            },
+        )
+        add_raw_route(
+            router,
+            "/stream/params",
+            self._update,
+            body=dict[str, JsonValue],
+            summary="Give a stream new parameters",
+            response_model=Accepted,
+            responses={
+                404: {"description": "There is no such stream"},
+                500: {"description": "`on_params_update()` failed"},
+            },
+        )
+        add_raw_route(
+            router,
+            "/stream/stop",
+            self._stop,
+            body=JsonValue,
+            summary="End a stream; any body, as often as you like",
+            response_model=Accepted,
+        )
+        return router
+
+    async def _start(self, request: Request) -> Response:
+        start = _parse(TypeAdapter(StartRequest), await request.body())
+        channels = Channels(
+            events=start.events_url,
+            control=start.control_url,
+            subscribe=start.subscribe_url or None,
+            publish=start.publish_url or None,
+            data=start.data_url or None,
+        )
+        stream_id = request.headers.get(STREAM_ID) or start.gateway_request_id
+        await self._sessions.start(stream_id, channels, start.params)
+        return _accepted("started")
+
+    async def _update(self, request: Request) -> Response:
+        params = _parse(_params, await request.body())
+        await self._sessions.update(request.headers.get(STREAM_ID) or None, params)
+        return _accepted("updated")
+
+    async def _stop(self, request: Request) -> Response:
+        # Read away, whatever it is: the reason for the log, and nothing else.
+        reason = (await request.body())[:200].decode(errors="replace") or "stopped"
+        await self._sessions.stop(request.headers.get(STREAM_ID) or None, reason)
+        return _accepted("stopped")
+
+
+def _accepted(status: str) -> Response:
+    return JSONResponse({"status": status})
+
+
+def _parse(adapter: TypeAdapter[_T], body: bytes) -> _T:
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        if any(fault["type"] == "json_invalid" for fault in faults):
+            raise MalformedBody(f"the body is not JSON: {faults[0]['msg']}") from None
+        located = [{**fault, "loc": ("body", *fault["loc"])} for fault in faults]
+        raise InvalidParams("the body does not fit", located) from None
