@@ -22,9 +22,9 @@ from livepeer.trickle.media import (
     VideoEncoder,
     VideoFrame,
 )
-from livepeer.trickle.media._adts import ADTSHeader, is_adts
-from livepeer.trickle.media._clock import TIME_BASE
 from livepeer.trickle.media._mpegts import PACKET_BYTES, TSMuxer
+from livepeer.trickle.media.adts import ADTSHeader, is_adts
+from livepeer.trickle.media.clock import TIME_BASE
 
 
 def picture(n, width=320, height=180, step=3600):

@@ -137,6 +137,7 @@ def processed_kinds(pipeline: LivePipeline) -> frozenset[Kind]:
 def _frames(
     result: object, hook: Callable[..., Any], kind: type[VideoFrame | AudioFrame]
 ) -> Sequence[VideoFrame | AudioFrame]:
+    returned = type(result).__name__
     if isinstance(result, kind):
         return (result,)
     if result is None:
@@ -147,7 +148,7 @@ def _frames(
         if len(frames) == len(items):
             return frames
     raise HookFailed(
-        f"{hook.__qualname__}() returned a {type(cast('object', result)).__name__}:"
+        f"{hook.__qualname__}() returned a {returned}:"
         f" return a {kind.__name__}, a list of them, or None to drop the frame"
     )
 

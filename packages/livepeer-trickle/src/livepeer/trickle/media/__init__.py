@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 try:
+    from .adts import ADTSHeader, is_adts
+    from .clock import TIME_BASE, to_ticks
     from .encoder import AudioEncoder, EncoderOptions, VideoEncoder
     from .frames import AudioFrame, VideoFrame
     from .pipe import BytePipe
     from .reader import Item, MediaReader, ReaderStats, StreamInfo
     from .segmenter import Piece, Segmenter
-    from .units import AccessUnit, Kind
+    from .units import AccessUnit, Kind, begins_h264_sequence
 except ModuleNotFoundError as error:
     if error.name not in ("av", "numpy"):
         raise
@@ -18,6 +20,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 __all__ = [
+    "TIME_BASE",
+    "ADTSHeader",
     "AccessUnit",
     "AudioEncoder",
     "AudioFrame",
@@ -32,4 +36,7 @@ __all__ = [
     "StreamInfo",
     "VideoEncoder",
     "VideoFrame",
+    "begins_h264_sequence",
+    "is_adts",
+    "to_ticks",
 ]

@@ -11,8 +11,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from ._adts import ADTSHeader
-from ._clock import TIME_BASE, ticks, to_ticks
+from .adts import ADTSHeader
+from .clock import TIME_BASE, ticks, to_ticks
 from .units import AccessUnit, Kind
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 
-from ._clock import TIME_BASE
+from .clock import TIME_BASE
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -11,8 +11,8 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from ._clock import TIME_BASE, to_ticks
 from ._mpegts import STREAM_TYPES
+from .clock import TIME_BASE, to_ticks
 from .frames import AudioFrame, VideoFrame
 from .units import AccessUnit, Kind, begins_h264_sequence
 
@@ -111,7 +111,9 @@ class MediaReader:
                     stream.codec_context.thread_type = "SLICE"
                     streams[stream.index] = stream
                     codecs[kind] = stream.codec_context.name
-            foreign: set[Kind] = {kind for kind, codec in codecs.items() if codec not in STREAM_TYPES}
+            foreign: set[Kind] = {
+                kind for kind, codec in codecs.items() if codec not in STREAM_TYPES
+            }
             decoded = (self._decode | foreign) & codecs.keys()
             yield StreamInfo(codecs, frozenset(decoded), container)
             for packet in container.demux(list(streams.values())):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._clock import ticks
 from ._mpegts import TSMuxer
+from .clock import ticks
 
 if TYPE_CHECKING:
     from .units import AccessUnit, Kind

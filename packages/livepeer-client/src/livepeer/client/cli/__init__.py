@@ -1,0 +1,1 @@
+"""Commands of `livepeer` that livepeer-client brings."""

@@ -1,0 +1,181 @@
+"""What a stream gives out, as a file: recorded as it comes, remuxed at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
+
+import av
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from livepeer.trickle.errors import MediaError
+from livepeer.trickle.media import TIME_BASE, AccessUnit, BytePipe, MediaReader, to_ticks
+
+from .source import START
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from av.stream import Stream
+
+_TRANSPORT_SUFFIXES: Final = (".ts", ".mts", ".m2ts")
+# A track may begin late; its parameters are looked for in the whole file, up to this much of it.
+_PROBE: Final = {"probesize": str(256 * 1024 * 1024), "analyzeduration": str(3600 * 1_000_000)}
+
+
+class Recorder:
+    """Takes MPEG-TS bytes, reports each picture as it arrives, and writes a file.
+
+    The bytes are kept in a file beside the target while they come, so that a long recording
+    needs no memory and a broken one can be finished; then they are remuxed, without encoding,
+    to the container that the target's suffix names. Presentation times are kept; one second, by
+    which `MediaSource` shifts its file, is taken off.
+
+    Args:
+        target: The file to write; None to only report.
+
+    Attributes:
+        pipe: Takes the bytes.
+
+    Raises:
+        MediaError: There is no container of that suffix, or the folder cannot be written to.
+    """
+
+    def __init__(self, target: Path | None) -> None:
+        self.pipe: BytePipe
+        self._target = target
+        self._raw: BinaryIO | None = None
+        if target is None:
+            self.pipe = BytePipe()
+            return
+        _check_container(target)
+        handle, name = tempfile.mkstemp(suffix=".ts", prefix=f".{target.name}.", dir=target.parent)
+        self._raw_path = Path(name)
+        self._raw = os.fdopen(handle, "wb")
+        self.pipe = _Tee(self._raw)
+
+    def run(self, on_unit: Callable[[AccessUnit, float], None]) -> None:
+        """On a thread of the caller's: read until the pipe is closed.
+
+        Args:
+            on_unit: Called there with each access unit and its time of arrival
+                (`time.monotonic`).
+        """
+        for item in MediaReader(self.pipe):
+            if isinstance(item, AccessUnit):
+                on_unit(item, time.monotonic())
+
+    def finish(self) -> bool:
+        """Write the target of what came, and remove the raw bytes; False when nothing came.
+
+        Leaving the context does this, too.
+
+        Raises:
+            MediaError: The container of the target cannot hold what came.
+        """
+        if self._raw is None or self._target is None:
+            return False
+        self._raw.close()
+        if not self._raw_path.exists():
+            return False
+        try:
+            if not self._raw_path.stat().st_size:
+                return False
+            if self._target.suffix.lower() in _TRANSPORT_SUFFIXES:
+                shutil.copyfile(self._raw_path, self._target)
+            else:
+                _remux(self._raw_path, self._target)
+            return True
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the raw bytes. Idempotent."""
+        if self._raw is not None:
+            self._raw.close()
+            self._raw_path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+
+class _Tee(BytePipe):
+    """A pipe that keeps what is read from it."""
+
+    def __init__(self, copy: BinaryIO) -> None:
+        super().__init__()
+        self._copy = copy
+
+    def read(self, size: int) -> bytes:
+        data = super().read(size)
+        self._copy.write(data)
+        return data
+
+
+def _check_container(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise MediaError(f"there is no folder {target.parent} for {target.name}")
+    handle, name = tempfile.mkstemp(
+        suffix=target.suffix, prefix=f".{target.name}.", dir=target.parent
+    )
+    os.close(handle)
+    try:
+        av.open(name, "w").close()
+    except (FFmpegError, ValueError) as error:
+        raise MediaError(
+            f"{target.name} cannot be written: its suffix names no container (try .mp4, .mkv, .ts)"
+        ) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _remux(raw: Path, target: Path) -> None:
+    try:
+        with (
+            av.open(str(raw), format="mpegts", options=_PROBE) as source,
+            av.open(str(target), "w") as output,
+        ):
+            tracks: dict[int, Stream] = {}
+            for stream in (*source.streams.video[:1], *source.streams.audio[:1]):
+                # A track that is announced and never comes has no parameters.
+                if isinstance(stream, VideoStream) or _has_parameters(stream):
+                    add = cast("Callable[[Stream], Stream]", output.add_stream_from_template)  # pyright: ignore[reportUnknownMemberType]
+                    tracks[stream.index] = add(stream)
+            last: dict[int, tuple[av.Packet[Stream], int]] = {}
+            for packet in source.demux([source.streams[index] for index in tracks]):
+                if packet.dts is None or packet.pts is None:
+                    continue
+                index = packet.stream_index
+                packet.pts = to_ticks(packet.pts, packet.time_base) - START
+                packet.dts = to_ticks(packet.dts, packet.time_base) - START
+                packet.time_base = TIME_BASE
+                packet.stream = tracks[index]
+                # A transport stream has no durations: a frame lasts until the next one, and the
+                # last one as long as the one before it.
+                lasts = 0
+                if index in last:
+                    before, _ = last[index]
+                    lasts = packet.dts - (before.dts or 0)
+                    before.duration = max(lasts, 0)
+                    output.mux_one(before)  # pyright: ignore[reportUnknownMemberType]
+                last[index] = (packet, max(lasts, 0))
+            for packet, lasts in last.values():
+                packet.duration = lasts
+                output.mux_one(packet)  # pyright: ignore[reportUnknownMemberType]
+    except (FFmpegError, ValueError) as error:
+        with suppress(OSError):
+            target.unlink()
+        raise MediaError(f"{target.name} cannot be written: {error}") from error
+
+
+def _has_parameters(stream: Stream) -> bool:
+    return bool(getattr(stream.codec_context, "sample_rate", 0))

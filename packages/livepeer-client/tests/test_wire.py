@@ -1,0 +1,51 @@
+"""URLs and routes."""
+
+from __future__ import annotations
+
+import pytest
+
+from livepeer.client import ConfigError, InvalidJob
+from livepeer.client._wire import base_url, on_host, redact, route_path
+
+
+@pytest.mark.parametrize(
+    ("route", "path"),
+    [
+        ("predict", "predict"),
+        ("/predict", "predict"),
+        ("v1/chat/completions", "v1/chat/completions"),
+        ("a b", "a%20b"),
+        ("ü", "%C3%BC"),
+        ("50%", "50%25"),
+    ],
+)
+def test_routes_are_canonical(route: str, path: str) -> None:
+    assert route_path(route) == path
+
+
+@pytest.mark.parametrize("route", ["", "/", "a//b", "./a", "a/../b", "a?x=1", "a#b"])
+def test_routes_that_go_would_redirect_or_cut_are_refused(route: str) -> None:
+    with pytest.raises(InvalidJob, match="route"):
+        route_path(route)
+
+
+def test_a_base_has_no_trailing_slash() -> None:
+    assert base_url("http://h:1/", "gateway") == "http://h:1"
+    assert base_url("https://h/sub/", "gateway") == "https://h/sub"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "127.0.0.1:8935", "h:8935", "ftp://h", "http://", "http://h?x"]
+)
+def test_a_base_that_is_none_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ConfigError, match="`gateway`"):
+        base_url(url, "gateway")
+
+
+def test_channels_are_on_the_host_that_answered() -> None:
+    moved = on_host("http://orchestrator:8935/ai/trickle/s-out", "https://1.2.3.4:8936")
+    assert moved == "https://1.2.3.4:8936/ai/trickle/s-out"
+
+
+def test_urls_are_shown_without_secrets() -> None:
+    assert redact("https://me:secret@host:1/p?token=x#y") == "https://host:1/p"

@@ -1,0 +1,52 @@
+"""Turn a Python class into a capability on the Livepeer network.
+
+```python
+from livepeer.runner import Pipeline, serve
+
+
+class Greeter(Pipeline):
+    def predict(self, name: str) -> str:
+        return f"Hello, {name}!"
+
+
+serve(Greeter())
+```
+
+Importing this package loads nothing heavy: each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from livepeer.runner.live import LivePipeline
+    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.serving import make_app, serve
+    from livepeer.runner.settings import Settings
+    from livepeer.runner.state import PipelineState
+
+__all__ = ["LivePipeline", "Pipeline", "PipelineState", "Settings", "make_app", "serve"]
+
+_HOME = {
+    "LivePipeline": "live",
+    "Pipeline": "pipeline",
+    "PipelineState": "state",
+    "Settings": "settings",
+    "make_app": "serving",
+    "serve": "serving",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

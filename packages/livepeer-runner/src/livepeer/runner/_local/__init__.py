@@ -1,0 +1,1 @@
+"""The embedded local network: an orchestrator and a gateway for development and tests."""

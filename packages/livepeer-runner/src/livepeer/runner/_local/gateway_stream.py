@@ -1,0 +1,130 @@
+"""One stream on the gateway, on one orchestrator after the other, for as long as one is left.
+
+Source: go-livepeer `byoc/stream_gateway.go` (`runStream`, `monitorStream`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin
+
+from . import calls
+from .offers import NoToken, Offer
+from .session import Channels, Session
+from .status import DataRing
+
+if TYPE_CHECKING:
+    from .gateway_jobs import ClientJob
+    from .offers import Orchestrators
+    from .status import Statuses
+
+logger = logging.getLogger("livepeer.runner.local")
+
+_SWAPS_ALLOWED = 2
+_SWAP_WINDOW_S = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class GatewayStream:
+    """A stream that a client started and that runs by itself.
+
+    `start_body` is what every orchestrator gets at the start, `params` the last update.
+    """
+
+    id: str
+    job: ClientJob
+    start_body: bytes
+    offers: list[Offer]
+    orchestrators: Orchestrators
+    statuses: Statuses
+    request_id: str = field(default_factory=lambda: secrets.token_hex(4))
+    params: bytes | None = None
+    current: str = ""
+    data: DataRing | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        if self.job.parameters.data_output:
+            self.data = DataRing()
+
+    async def run(self) -> None:
+        """Serve the stream until it is ended or no orchestrator is left."""
+        try:
+            await self._run()
+        finally:
+            self.ended.set()
+            if self.data is not None:
+                self.data.close()
+        if self.current:
+            await self.stop(b"stream ended")
+
+    async def stop(self, body: bytes) -> bytes:
+        """Stop at the orchestrator; the runner's answer, or b"" when it was not reached."""
+        settings = self.orchestrators.settings
+        job = replace(
+            self.job.request,
+            id="",
+            request=json.dumps({"stream_id": self.id}, separators=(",", ":")),
+            parameters="",
+            timeout_seconds=settings.stop_timeout_s,
+        )
+        try:
+            offer = await self.orchestrators.token(self.current, job.capability)
+            url = f"{offer.url}/ai/stream/stop"
+            async with self.orchestrators.send(job, url, body, "application/json") as answer:
+                data = await calls.read_answer(
+                    answer, settings.max_body_bytes, settings.answer_timeout_s
+                )
+        except (NoToken, calls.CallError) as reason:
+            logger.warning("stream %s: the stop did not arrive: %s", self.id, reason)
+            return b""
+        return data if answer.status == 200 else b""
+
+    async def _run(self) -> None:
+        swaps, swapped_at = -1, time.monotonic()
+        for offer in self.offers:
+            # The status of the answer is not looked at: what counts is whether there are channels.
+            channels = await self._start(offer, refresh=swaps >= 0)
+            if channels is None:
+                continue
+            if not channels.control or not channels.events:
+                logger.warning("stream %s: %s gave no channels", self.id, offer.url)
+                self.current = ""
+                return
+            reason = await Session(self, channels).run()
+            if self.ended.is_set():
+                return
+            logger.warning("stream %s leaves %s: %s", self.id, offer.url, reason)
+            await self.stop(reason.encode())
+            self.current = ""
+            if swaps > _SWAPS_ALLOWED and time.monotonic() - swapped_at < _SWAP_WINDOW_S:
+                return
+            swaps, swapped_at = swaps + 1, time.monotonic() if swaps >= 0 else swapped_at
+
+    async def _start(self, offer: Offer, *, refresh: bool) -> Channels | None:
+        job = replace(self.job.request, id=self.id)
+        if refresh:
+            try:
+                offer = await self.orchestrators.token(offer.url, job.capability)
+            except NoToken as reason:
+                logger.info("stream %s goes on with an old token: %s", self.id, reason)
+        self.current = offer.url
+        url = f"{offer.url}/ai/stream/start"
+        settings = self.orchestrators.settings
+        try:
+            async with self.orchestrators.send(
+                job, url, self.start_body, "application/json"
+            ) as answer:
+                await calls.read_answer(answer, settings.max_body_bytes, settings.answer_timeout_s)
+        except calls.CallError as reason:
+            logger.warning("stream %s did not start at %s: %s", self.id, offer.url, reason)
+            return None
+        self.statuses.put_key(self.id, "orchestrator", offer.url)
+        given = [answer.headers.get(f"X-{name}-Url", "") for name in ("Control", "Events", "Data")]
+        return Channels(*(urljoin(offer.url, url) if url else "" for url in given))

@@ -1,0 +1,57 @@
+"""The local orchestrator: registry, jobs, streams and trickle channels on one application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from livepeer.trickle import TrickleServer
+
+from .admission import Node
+from .answers import go_mux
+from .batch import PREFIX, Batch
+from .calls import new_session
+from .capabilities import Registry
+from .registration import Registration
+from .streams import TRICKLE_BASE, Streams
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from .keys import Verifier
+    from .settings import LocalSettings
+
+
+def make_orchestrator(url: str, verifier: Verifier, settings: LocalSettings) -> web.Application:
+    """Build the application; it must be served by one event loop, with handler cancellation.
+
+    Args:
+        url: Where callers and runners reach it, without a trailing slash (`-serviceAddr`).
+        verifier: Decides about signatures.
+        settings: Intervals and limits.
+    """
+    app = web.Application(middlewares=[go_mux])
+    trickle = TrickleServer(
+        idle_timeout_s=settings.channel_idle_s, sweep_interval_s=settings.channel_sweep_s
+    )
+    node = Node(url, settings, Registry(), verifier, trickle)
+    streams = Streams(node)
+    Registration(node).add_routes(app)
+    Batch(node).add_routes(app)
+    streams.add_routes(app)
+    trickle.add_routes(app, TRICKLE_BASE)
+    app.router.add_route("*", PREFIX.rstrip("/"), _to_subtree)
+
+    async def lifespan(_: web.Application) -> AsyncIterator[None]:
+        async with new_session() as node.session:
+            yield
+        streams.close()
+
+    app.cleanup_ctx.append(lifespan)
+    return app
+
+
+async def _to_subtree(request: web.Request) -> web.Response:
+    """Go's mux redirects the prefix without its slash."""
+    return web.Response(status=301, headers={"Location": request.path + "/"})

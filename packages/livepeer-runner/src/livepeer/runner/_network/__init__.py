@@ -1,0 +1,1 @@
+"""How a runner makes itself known to the network."""

@@ -1,0 +1,30 @@
+"""What the server needs of a pipeline, be it batch or live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from livepeer.runner.state import PipelineState
+
+
+class Engine(Protocol):
+    """Runs the author's class behind its routes."""
+
+    async def setup(self) -> None:
+        """Run the author's `setup()`; called once. Raises what it raises."""
+        ...
+
+    async def close(self) -> None:
+        """End what runs and let go of everything; called once, also when `setup()` failed."""
+        ...
+
+    def ready_state(self) -> PipelineState:
+        """The state to report once `setup()` has succeeded: OK, or IDLE without work."""
+        ...
+
+    def router(self) -> APIRouter:
+        """The routes, with their part of the documents."""
+        ...

@@ -1,0 +1,205 @@
+"""What `livepeer dev` puts together: the pipeline, its server, the local network, a caller."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from livepeer.runner._local.errors import LocalNetworkError
+from livepeer.runner._local.network import LocalNetwork
+from livepeer.runner._network.byoc import capability_name
+from livepeer.runner._server.uvicorn import bind, running
+from livepeer.runner.errors import RunnerError
+from livepeer.runner.pipeline import Pipeline
+from livepeer.runner.settings import load_settings
+from livepeer.trickle.aio import cancel_and_wait
+
+from ._caller import StreamCall, check_client, run_caller
+from ._load import load_pipeline
+from ._sample import batch_commands, live_commands, payload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from livepeer.runner._server.uvicorn import RunningServer
+    from livepeer.runner.live import LivePipeline
+
+_PORTS = (5000, 8935, 9935)
+_STATS_INTERVAL_S = 0.25
+_INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """The options do not go together, or one is no JSON; the text names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of the command; see there."""
+
+    path: str
+    input: Path | None
+    output: Path | None
+    params: str
+    fast: bool
+    live: bool
+    call: str | None
+    verify: bool
+    ports: tuple[int | None, int | None, int | None]
+
+    @property
+    def once(self) -> bool:
+        """Whether the command ends by itself."""
+        return self.input is not None or self.call is not None
+
+    def check(self) -> None:
+        """Raise `UsageError` for options that exclude each other, and for JSON that is none."""
+        if self.input is not None and self.call is not None:
+            raise UsageError("--input and --call exclude each other")
+        if self.input is None and (self.output is not None or self.fast or self.live):
+            raise UsageError("--output, --fast and --live go with --input")
+        if self.fast and self.live:
+            raise UsageError("--fast and --live exclude each other: a live stream has its own pace")
+        for option, text in (("--call", self.call), ("--params", self.params)):
+            if text is not None and not text.startswith("@"):
+                try:
+                    json.loads(text)
+                except ValueError as error:
+                    raise UsageError(f"{option} is no JSON: {error}") from None
+
+    def fits(self, pipeline: Pipeline | LivePipeline) -> None:
+        """Raise `UsageError` when the pipeline is of the other kind than the options."""
+        name = type(pipeline).__name__
+        if isinstance(pipeline, Pipeline) and self.input is not None:
+            raise UsageError(f"{name} is a batch pipeline: use --call, not --input")
+        if not isinstance(pipeline, Pipeline) and self.call is not None:
+            raise UsageError(f"{name} is a live pipeline: use --input, not --call")
+
+
+def run_dev(request: Request) -> int:
+    """Run the command; the exit status."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.WARNING if request.once else logging.INFO,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    # The answer alone goes to standard output: what the author prints goes where logs go.
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        request.check()
+        if request.once:
+            check_client()
+        pipeline = load_pipeline(request.path)
+        request.fits(pipeline)
+        return asyncio.run(_until_done(request, pipeline, answers))
+    except UsageError as error:
+        _say(f"error: {error}")
+        return 2
+    except (RunnerError, LocalNetworkError, OSError, ImportError) as error:
+        _say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        os.dup2(answers, 1)
+        os.close(answers)
+
+
+async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
+    """Run all of it until the work is done or a signal comes; then nothing is left."""
+    work = asyncio.create_task(_work(request, pipeline, answers), name="dev")
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with suppress(NotImplementedError):  # Windows
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+    stopping = asyncio.create_task(_wait(stop))
+    try:
+        await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel_and_wait(stopping)
+        if not work.done():
+            await cancel_and_wait(work)
+    if work.cancelled():
+        return _INTERRUPTED if request.once else 0
+    return work.result()
+
+
+async def _work(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
+    defaults = (0, 0, 0) if request.once else _PORTS
+    ports = [
+        default if given is None else given
+        for given, default in zip(request.ports, defaults, strict=True)
+    ]
+    name = capability_name(type(pipeline).__name__)
+    with bind("127.0.0.1", ports[0]) as sock:
+        async with LocalNetwork(
+            orchestrator_port=ports[1], gateway_port=ports[2], verify=request.verify
+        ) as network:
+            settings = load_settings(
+                host="127.0.0.1",
+                port=ports[0],
+                orch_url=network.orchestrator_url,
+                capability_name=name,
+                capability_url=f"http://127.0.0.1:{sock.getsockname()[1]}",
+                live_policy="drop" if request.live else "wait",
+                stats_interval_s=_STATS_INTERVAL_S,
+                setup_failure_linger_s=0.0,
+            )
+            async with running(pipeline, settings, sock) as server:
+                await server.wait_registered()
+                if request.once:
+                    arguments = _caller_arguments(request, name, network)
+                    return await run_caller(arguments, answers)
+                _show(pipeline, name, server, network)
+                await server.wait_over()
+                return 1
+
+
+def _caller_arguments(request: Request, name: str, network: LocalNetwork) -> list[str]:
+    if request.input is None:
+        assert request.call is not None
+        return ["call", name, request.call, "--gateway", network.gateway_url]
+    stream = StreamCall(
+        input=request.input,
+        output=request.output,
+        params=request.params,
+        fast=request.fast,
+        live=request.live,
+    )
+    return stream.arguments(name, network.orchestrator_url)
+
+
+def _show(
+    pipeline: Pipeline | LivePipeline, name: str, server: RunningServer, network: LocalNetwork
+) -> None:
+    if isinstance(pipeline, Pipeline):
+        from livepeer.runner._schema.signature import read_contract
+
+        sample = payload(read_contract(pipeline).body.model_json_schema())
+        commands = batch_commands(name, network.gateway_url, sample)
+    else:
+        commands = live_commands(name, network.orchestrator_url)
+    _say(
+        f"{name} is on the local network.\n"
+        f"  runner        {server.url}  (documents: {server.url}/docs)\n"
+        f"  orchestrator  {network.orchestrator_url}\n"
+        f"  gateway       {network.gateway_url}\n"
+        "Try:\n" + "".join(f"  {command}\n" for command in commands) + "Ctrl-C ends it."
+    )
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's own words

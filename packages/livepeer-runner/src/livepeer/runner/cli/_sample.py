@@ -1,0 +1,59 @@
+"""A call to paste: a payload that fits, and the commands around it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_PLACEHOLDERS: Mapping[str, object] = {
+    "string": "text",
+    "integer": 1,
+    "number": 1.0,
+    "boolean": True,
+    "array": [],
+    "object": {},
+}
+
+
+def payload(schema: Mapping[str, object]) -> dict[str, object]:
+    """A payload with the required fields of a JSON schema, each with an example or a stand-in."""
+    properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties", {}))
+    required = cast("Sequence[str]", schema.get("required", ()))
+    return {name: _value(properties.get(name, {})) for name in required}
+
+
+def _value(schema: Mapping[str, object]) -> object:
+    examples = cast("Sequence[object]", schema.get("examples", ()))
+    choices = cast("Sequence[object]", schema.get("enum", ()))
+    if examples or choices:
+        return (*examples, *choices)[0]
+    return _PLACEHOLDERS.get(str(schema.get("type", "")))
+
+
+def batch_commands(capability: str, gateway: str, body: dict[str, object]) -> list[str]:
+    """The call by `livepeer`, and the same by curl."""
+    text = json.dumps(body)
+    job = {
+        "request": "{}",
+        "parameters": "{}",
+        "capability": capability,
+        "timeout_seconds": 60,
+    }
+    header = base64.b64encode(json.dumps(job).encode()).decode()
+    return [
+        shlex.join(["livepeer", "call", capability, text, "--gateway", gateway]),
+        shlex.join(
+            ["curl", f"{gateway}/process/request/predict", "-H", f"Livepeer: {header}", "-d", text]
+        ),
+    ]
+
+
+def live_commands(capability: str, orchestrator: str) -> list[str]:
+    """The stream of a file."""
+    stream = ["livepeer", "stream", capability, "--orchestrator", orchestrator]
+    return [shlex.join([*stream, "--input", "in.mp4", "--output", "out.mp4"])]

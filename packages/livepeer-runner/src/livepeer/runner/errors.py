@@ -1,0 +1,113 @@
+"""What can go wrong in a runner.
+
+```
+RunnerError
+├── PipelineDefinitionError (TypeError)        the class cannot be served as it is written
+├── SettingsError           (ValueError)       an option or environment variable is wrong
+├── PortInUse               (OSError)          somebody else listens there
+├── PipelineNotReady        (RuntimeError)     setup() has not finished: 503
+├── SetupFailed             (RuntimeError)     setup() raised
+├── HookFailed              (RuntimeError)     another hook of the author's raised: 500
+├── InvalidResult           (TypeError)        predict() returned what it does not declare: 500
+├── InvalidParams           (ValueError)       the caller's values do not fit: 422
+├── AtCapacity              (RuntimeError)     no slot and no place in the queue: 503
+├── SessionExists           (RuntimeError)     a stream of that id is running: 409
+├── NoSession               (LookupError)      no stream of that id: 404
+└── RegistrationError       (ConnectionError)  the orchestrator did not take the registration
+```
+
+The statuses are those of the HTTP face, which turns these into `{"detail": ...}`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class RunnerError(Exception):
+    """Root of everything that `livepeer.runner` raises on purpose."""
+
+
+class PipelineDefinitionError(RunnerError, TypeError):
+    """The pipeline class cannot be served as it is written; the text names the mend."""
+
+
+class SettingsError(RunnerError, ValueError):
+    """An option or an environment variable is wrong; the text names it."""
+
+
+class PortInUse(RunnerError, OSError):
+    """The address to listen on is taken."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(
+            f"port {port} on {host} is in use; stop what listens there or choose another port"
+        )
+        self.host = host
+        self.port = port
+
+
+class PipelineNotReady(RunnerError, RuntimeError):
+    """The pipeline takes no requests yet, or no longer."""
+
+
+class SetupFailed(RunnerError, RuntimeError):
+    """`setup()` raised; the cause is chained."""
+
+
+class HookFailed(RunnerError, RuntimeError):
+    """A hook of the author's raised; the cause is chained."""
+
+
+class InvalidResult(RunnerError, TypeError):
+    """`predict()` returned a value that its return annotation, or JSON, does not allow."""
+
+
+class InvalidParams(RunnerError, ValueError):
+    """The caller's values do not fit.
+
+    Attributes:
+        errors: One mapping per fault with `type`, `loc` and `msg`, as Pydantic and FastAPI
+            write them.
+    """
+
+    def __init__(self, message: str, errors: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message)
+        self.errors = [dict(error) for error in errors]
+
+
+class AtCapacity(RunnerError, RuntimeError):
+    """Every slot is taken, and so is every place in the queue.
+
+    Attributes:
+        retry_after_s: When another attempt is worth making, in whole seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SessionExists(RunnerError, RuntimeError):
+    """A stream of the same id is running."""
+
+
+class NoSession(RunnerError, LookupError):
+    """There is no stream of that id."""
+
+
+class RegistrationError(RunnerError, ConnectionError):
+    """The orchestrator did not take, or could not be asked for, a registration.
+
+    Attributes:
+        retryable: Whether the same attempt can succeed later.
+        status: The HTTP status of the answer, if there was one.
+    """
+
+    def __init__(self, message: str, *, retryable: bool, status: int | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.status = status

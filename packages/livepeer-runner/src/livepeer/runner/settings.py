@@ -1,0 +1,147 @@
+"""Every option of a runner, in one place; nothing else reads the environment."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from livepeer.runner.errors import SettingsError
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Settings(BaseSettings):
+    """Options of one runner process.
+
+    Each field is read from the environment variable `LIVEPEER_` plus its name in upper case,
+    unless other names are given; arguments win over the environment. Empty variables count as
+    absent.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="LIVEPEER_",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # a refused value may be a secret
+        populate_by_name=True,
+    )
+
+    # Serving
+    host: str = "0.0.0.0"
+    """Address to listen on; all interfaces by default, since a container must be reached."""
+    port: int = Field(5000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    keep_alive_s: int = Field(75, gt=60)
+    """How long an idle connection is kept. The orchestrator reuses its connections for 60 s and
+    unregisters a capability when one of them breaks, so it must be longer than that."""
+    max_body_bytes: int = Field(64 * 1024 * 1024, ge=1)
+    """Largest request body; a larger one is refused with 413."""
+    drain_timeout_s: int = Field(30, ge=0)
+    """How long running requests may go on after the order to stop."""
+    setup_failure_linger_s: Seconds = 5.0
+    """How long `/health` shows ERROR after `setup()` failed, before the process ends."""
+
+    # Batch
+    concurrency: int = Field(1, ge=1)
+    """Calls of `predict()` that run at the same time."""
+    queue: int = Field(16, ge=0)
+    """Requests that may wait for a slot; the next one is refused with 503."""
+    first_item_wait_s: Seconds = 0.5
+    """How long the first item of a generator is awaited before the headers are sent, so that an
+    early failure keeps its status."""
+
+    # Live
+    live_policy: Literal["drop", "wait"] = "drop"
+    """When hooks are slower than the source: drop the oldest waiting video frame, or wait."""
+    video_queue: int = Field(8, ge=1)
+    """Decoded video frames that may wait for the hook."""
+    segment_s: float = Field(1.0, gt=0)
+    """Length of an output segment."""
+    heartbeat_interval_s: float = Field(10.0, gt=0)
+    """Time between heartbeats on the events channel; the gateway gives up after 30 s."""
+    stats_interval_s: float = Field(1.0, gt=0)
+    """Time between statistics on the events channel."""
+    control_silence_s: float = Field(60.0, gt=0)
+    """A session ends when its control channel was silent for so long."""
+    hook_start_timeout_s: float = Field(60.0, gt=0)
+    """How long `on_stream_start()` may take."""
+    stop_timeout_s: float = Field(5.0, gt=0)
+    """How long a session, or a worker thread, may take to end once told to."""
+    output_linger_s: Seconds = 5.0
+    """How long an ended output is kept for readers who are behind."""
+
+    trickle_tls_verify: bool = True
+    """Check the certificate of trickle channels; orchestrators sign their own by default."""
+
+    # Registration (BYOC)
+    orch_url: str | None = Field(
+        None, validation_alias=AliasChoices("ORCH_URL", "LIVEPEER_ORCH_URL")
+    )
+    """Orchestrator to register with; without it the runner registers nowhere."""
+    orch_token: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("ORCH_TOKEN", "ORCH_SECRET", "LIVEPEER_ORCH_TOKEN")
+    )
+    """The orchestrator's secret (its `-orchSecret`)."""
+    orch_tls_verify: bool = True
+    """Check the orchestrator's certificate; orchestrators sign their own by default."""
+    capability_name: str | None = Field(
+        None, validation_alias=AliasChoices("CAPABILITY_NAME", "LIVEPEER_CAPABILITY_NAME")
+    )
+    """Name to register; by default the class name in kebab case."""
+    capability_url: str | None = Field(
+        None, validation_alias=AliasChoices("CAPABILITY_URL", "LIVEPEER_CAPABILITY_URL")
+    )
+    """Base URL at which the orchestrator reaches this runner; by default `host`, or the name of
+    this machine where that means all interfaces."""
+    capability_description: str = Field(
+        "",
+        validation_alias=AliasChoices("CAPABILITY_DESCRIPTION", "LIVEPEER_CAPABILITY_DESCRIPTION"),
+    )
+    """Text that goes with the registration."""
+    capability_capacity: int = Field(
+        1,
+        ge=1,
+        validation_alias=AliasChoices("CAPABILITY_CAPACITY", "LIVEPEER_CAPABILITY_CAPACITY"),
+    )
+    """Jobs that the orchestrator may offer at the same time."""
+    capability_price: Decimal = Field(
+        Decimal(0),
+        ge=0,
+        max_digits=18,
+        validation_alias=AliasChoices("CAPABILITY_PRICE", "LIVEPEER_CAPABILITY_PRICE"),
+    )
+    """Price of one second of compute, in `capability_currency`."""
+    capability_currency: str = Field(
+        "wei",
+        validation_alias=AliasChoices("CAPABILITY_CURRENCY", "LIVEPEER_CAPABILITY_CURRENCY"),
+    )
+    """`wei`, `eth`, or a currency for which the orchestrator has a price feed."""
+    register_timeout_s: float = Field(5.0, gt=0)
+    """Time for one attempt to register."""
+    register_backoff_s: float = Field(0.5, gt=0)
+    """First wait between attempts; it doubles, with jitter, up to 10 s."""
+    register_give_up_s: float = Field(600.0, ge=0)
+    """When attempts end for good; the runner goes on serving."""
+    withdraw_timeout_s: float = Field(3.0, gt=0)
+    """Time to unregister when stopping."""
+
+
+def load_settings(**options: object) -> Settings:
+    """Read the settings from the environment; options that are not None win.
+
+    Raises:
+        SettingsError: A value does not fit; the text names each option and what is wrong.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        # Runs the constructor, and so reads the environment as well.
+        return Settings.model_validate(given)
+    except ValidationError as exc:
+        faults = "; ".join(
+            f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()
+        )
+        raise SettingsError(f"settings are not valid: {faults}") from None

@@ -1,0 +1,38 @@
+"""Run pipelines on real sockets in tests."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from livepeer.runner._server.uvicorn import RunningServer, running
+from livepeer.runner.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from livepeer.runner.live import LivePipeline
+    from livepeer.runner.pipeline import Pipeline
+
+__all__ = ["RunningServer", "serve"]
+
+
+@asynccontextmanager
+async def serve(
+    pipeline: Pipeline | LivePipeline, *, ready: bool = True, **options: object
+) -> AsyncGenerator[RunningServer, None]:
+    """Serve a pipeline on a free loopback port for as long as the context lasts.
+
+    Args:
+        pipeline: An instance of a `Pipeline` or a `LivePipeline`.
+        ready: Wait for `setup()`; if it fails, `SetupFailed` is raised.
+        options: Fields of `Settings`, over those of the environment.
+
+    Yields:
+        The server; its `url` has no trailing slash.
+    """
+    settings = load_settings(**{"host": "127.0.0.1", "port": 0, **options})
+    async with running(pipeline, settings) as server:
+        if ready:
+            await server.wait_ready()
+        yield server
