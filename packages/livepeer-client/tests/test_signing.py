@@ -129,3 +129,16 @@ def test_every_error_is_a_client_error() -> None:
     assert all(issubclass(kind, ClientError) for kind in kinds)
     drawn = errors.__doc__ or ""
     assert all(kind.__name__ in drawn for kind in kinds)
+
+
+def test_the_library_leaves_the_recursion_limit_alone():
+    code = (
+        "import json, sys\n"
+        "from livepeer.client import LocalSigner\n"
+        "before = sys.getrecursionlimit()\n"
+        "LocalSigner.ephemeral()\n"
+        "assert sys.getrecursionlimit() == before\n"
+        "try:\n    json.loads('[' * 100_000)\nexcept RecursionError:\n    print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n", "")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from ._eth import load_account
 from ._wire import encode_header
-from .errors import ConfigError, InvalidKey, MissingExtra
+from .errors import ConfigError, InvalidKey
 from .jobs import Job, SignedJob
 
 if TYPE_CHECKING:
@@ -78,10 +78,7 @@ class LocalSigner:
         Raises:
             MissingExtra: The extra `eth` is not installed.
         """
-        _need_eth()
-        from eth_account import Account  # lazy: costs most of a second
-
-        return cls(Account.create(), scheme=scheme)
+        return cls(load_account().create(), scheme=scheme)
 
     @classmethod
     def from_key(cls, key: str, *, scheme: Scheme = "legacy") -> LocalSigner:
@@ -91,11 +88,9 @@ class LocalSigner:
             InvalidKey: It is no private key. No part of it is in the text.
             MissingExtra: The extra `eth` is not installed.
         """
-        _need_eth()
-        from eth_account import Account  # lazy: costs most of a second
-
+        library = load_account()
         try:
-            account = Account.from_key(key)
+            account = library.from_key(key)
         except (TypeError, ValueError):
             account = None
         if account is None:
@@ -132,11 +127,3 @@ class LocalSigner:
 
         signed = self._account.sign_message(encode_defunct(primitive=keccak(message)))
         return "0x" + bytes(signed.signature).hex()
-
-
-def _need_eth() -> None:
-    # Looked for, not imported, so that a fault inside of the library is not taken for its absence.
-    if find_spec("eth_account") is None:
-        raise MissingExtra(
-            "signing with a local key needs the extra `eth`: pip install 'livepeer-client[eth]'"
-        )

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from livepeer.client._eth import load_account
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobFields:
@@ -72,7 +74,7 @@ def read_job(value: str | None) -> JobFields | None:
 
 def is_signed(message: str, signature: str, address: str) -> bool:
     """Whether `address` signed `message` by the rule that released orchestrators verify."""
-    from eth_account import Account  # lazy: needs the extra `eth`
+    account = load_account()
     from eth_account.messages import encode_defunct  # lazy: as above
     from eth_utils.crypto import keccak  # lazy: as above
 
@@ -84,4 +86,4 @@ def is_signed(message: str, signature: str, address: str) -> bool:
     if len(raw) != 65 or raw[64] not in (27, 28):
         return False
     signed = encode_defunct(primitive=keccak(text=message))
-    return str(Account.recover_message(signed, signature=raw)).lower() == address.lower()
+    return str(account.recover_message(signed, signature=raw)).lower() == address.lower()

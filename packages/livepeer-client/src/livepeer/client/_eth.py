@@ -1,0 +1,28 @@
+"""The Ethereum library of the extra `eth`, loaded when it is first needed."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from .errors import MissingExtra
+
+if TYPE_CHECKING:
+    from eth_account import Account
+
+
+def load_account() -> type[Account]:
+    """The library's `Account`; raises `MissingExtra`."""
+    # Looked for first, so that a fault inside of the library is not taken for its absence.
+    if find_spec("eth_account") is None:
+        raise MissingExtra(
+            "signing with a local key needs the extra `eth`: pip install 'livepeer-client[eth]'"
+        )
+    limit = sys.getrecursionlimit()
+    from eth_account import Account  # lazy: costs most of a second
+
+    # A dependency of it raises the limit a hundredfold, with which a deeply nested JSON answer
+    # no longer fails but overflows the C stack and ends the process.
+    sys.setrecursionlimit(limit)
+    return Account
