@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -103,7 +104,8 @@ class HTTP:
                     method,
                     URL(url, encoded=True),
                     headers=headers,
-                    data=body,
+                    # In pieces: aiohttp warns of large bytes, which it writes at one go.
+                    data=io.BytesIO(body) if body else body,
                     # Go redirects what it takes for an unclean path, and a redirected POST would
                     # arrive as a GET.
                     allow_redirects=False,

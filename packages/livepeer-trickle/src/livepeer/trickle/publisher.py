@@ -59,6 +59,8 @@ class SegmentWriter:
         self._changed = asyncio.Event()
         self._drained = asyncio.Event()
         self._post = asyncio.create_task(self._deliver(), name=f"trickle POST {seq}")
+        # One that was connected ahead may fail and never be taken: its error is nobody's then.
+        self._post.add_done_callback(lambda post: post.cancelled() or post.exception())
 
     async def write(self, data: bytes) -> None:
         """Append bytes to the segment.

@@ -35,6 +35,7 @@ class SessionManager:
         self._http: aiohttp.ClientSession | None = None
         self._sessions: dict[str, Session] = {}
         self._starting: set[str] = set()
+        self._stop_wanted: dict[str, str] = {}
         self._set_up = False
 
     @property
@@ -90,6 +91,9 @@ class SessionManager:
             self._sessions[stream_id] = session
         finally:
             self._starting.discard(stream_id)
+            reason = self._stop_wanted.pop(stream_id, None)
+        if reason is not None:
+            await self.stop(stream_id, reason)
 
     async def update(self, stream_id: str | None, params: Mapping[str, Any]) -> None:
         """Give a session new parameters; see `Sessions.update`."""
@@ -97,7 +101,9 @@ class SessionManager:
 
     async def stop(self, stream_id: str | None, reason: str) -> None:
         """End a session, or without an id all of them; see `Sessions.stop`."""
-        names = list(self._sessions) if stream_id is None else [stream_id]
+        names = [*self._sessions, *self._starting] if stream_id is None else [stream_id]
+        # One that begins is stopped as soon as it has begun.
+        self._stop_wanted.update({name: reason for name in names if name in self._starting})
         sessions = [self._sessions.pop(name) for name in names if name in self._sessions]
         await asyncio.gather(*(session.stop(reason) for session in sessions))
 

@@ -33,7 +33,13 @@ class Output:
         self._publisher = TricklePublisher(url, session=http)
         self._stats = stats
         self._segment: SegmentWriter | None = None
+        self._begun = 0
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def segments(self) -> int:
+        """How many segments were begun, whatever became of them."""
+        return self._begun
 
     async def put(self, piece: Piece) -> None:
         """Send bytes on; waits while the network is slower than the stream.
@@ -44,6 +50,7 @@ class Output:
         if piece.starts:
             await self._end_segment()
             self._segment = await self._publisher.open_segment()
+            self._begun += 1
         if self._segment is None:
             return
         try:

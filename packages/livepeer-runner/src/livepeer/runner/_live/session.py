@@ -170,12 +170,10 @@ class Session:
         except Exception as error:  # noqa: BLE001 - a supervisor: the channels must tell
             _log.error("stream %s: the media failed", self.stream_id, exc_info=error)
             self._outlet.emit_event(self._event("error", message=f"{type(error).__name__}"))
-        self._outlet.emit_event(self._event("stats", **self._counts()))
         # Readers who are behind learn here how much there is; the channel is closed for the
         # others after a while, because a closed channel forgets what was not read.
-        self._outlet.emit_event(
-            self._event("end_of_stream", segments=self.stats.segments_out, **self._counts())
-        )
+        segments = 0 if self._output is None else self._output.segments
+        self._outlet.emit_event(self._event("end_of_stream", segments=segments, **self._counts()))
         if self._output is not None:
             await asyncio.sleep(self._settings.output_linger_s)
             await self._output.close(delete=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import threading
 import time
+from concurrent.futures import wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +15,7 @@ from livepeer.runner._live.frame_queue import FrameQueue
 from livepeer.runner._live.threads import run_in_thread
 from livepeer.runner.errors import HookFailed
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.errors import SegmentTruncated
+from livepeer.trickle.errors import MediaError, SegmentTruncated
 from livepeer.trickle.media import (
     AccessUnit,
     AudioEncoder,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ENCODE_QUEUE = 4
+_POLL_S = 0.2
 _END = object()
 
 
@@ -90,7 +93,7 @@ class Transform:
         self._pipe = BytePipe()
         self._frames = FrameQueue(settings.video_queue, settings.live_policy)
         self._encode: queue.Queue[object] = queue.Queue(_ENCODE_QUEUE)
-        self._interrupted = False
+        self._interrupted = threading.Event()
         self._failing = False
         self._entered: dict[int, float] = {}
 
@@ -110,10 +113,14 @@ class Transform:
         finally:
             self.interrupt()
             await cancel_and_wait(feed)
+            # One that a hook holds is left behind; it can do nothing any more.
+            done, _ = await asyncio.wait(threads, timeout=self._settings.stop_timeout_s)
+            for thread in done:
+                thread.exception()
 
     def interrupt(self) -> None:
         """Let every thread end at its next step. Idempotent."""
-        self._interrupted = True
+        self._interrupted.set()
         self._pipe.abort()
         self._frames.abort()
         self._stage.interrupt()
@@ -176,17 +183,21 @@ class Transform:
         try:
             results = list[object](self._stage.process(item))
         except HookFailed as error:
-            self._stats.hook_errors += 1
-            if not self._failing:
-                self._failing = True
-                _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
-                self._report(error)
+            self._fail(error)
             return []
         self._failing = False
         return results
 
+    def _fail(self, error: HookFailed) -> None:
+        """Count a lost frame; the first of several in a row is told."""
+        self._stats.hook_errors += 1
+        if not self._failing:
+            self._failing = True
+            _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
+            self._report(error)
+
     def _put_encode(self, item: object) -> None:
-        while not self._interrupted:
+        while not self._interrupted.is_set():
             with suppress(queue.Full):
                 self._encode.put(item, timeout=0.5)
                 return
@@ -195,9 +206,14 @@ class Transform:
         encoding = Encoding(self._settings.segment_s)
         while (item := self._encode.get()) is not _END:
             assert isinstance(item, (VideoFrame, AudioFrame, AccessUnit, StreamInfo))
-            self._send(loop, encoding.add(item))
+            try:
+                pieces = encoding.add(item)
+            except MediaError as error:
+                self._fail(HookFailed(str(error)))
+                continue
+            self._send(loop, pieces)
             self._count_out(item)
-        if not self._interrupted:
+        if not self._interrupted.is_set():
             self._send(loop, encoding.flush())
 
     def _count_out(self, item: Item) -> None:
@@ -215,10 +231,16 @@ class Transform:
         if self._output is None:
             return
         for piece in pieces:
-            if self._interrupted:
+            if self._interrupted.is_set():
                 return
             # Blocks this thread while the network is slower, which fills the queues behind it.
-            asyncio.run_coroutine_threadsafe(self._output.put(piece), loop).result()
+            sending = asyncio.run_coroutine_threadsafe(self._output.put(piece), loop)
+            while not sending.done():
+                if self._interrupted.is_set():
+                    sending.cancel()
+                    return
+                wait((sending,), timeout=_POLL_S)
+            sending.result()
 
 
 class Encoding:

@@ -86,7 +86,8 @@ async def send(
             response = await session.request(
                 method,
                 target,
-                data=body,
+                # In pieces: aiohttp warns of large bytes, which it writes at one go.
+                data=io.BytesIO(body) if body else body,
                 headers={**_GO_HEADERS, **headers},
                 skip_auto_headers=("Accept", "Content-Type"),
             )

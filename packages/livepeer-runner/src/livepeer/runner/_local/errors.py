@@ -51,6 +51,6 @@ class VerifyUnavailable(LocalNetworkError, ImportError):
 
     def __init__(self) -> None:
         super().__init__(
-            "`verify` needs eth-account, which is not installed; "
+            "`verify` needs eth-keys and eth-utils, which are not installed; "
             "run: pip install 'livepeer-runner[verify]'"
         )

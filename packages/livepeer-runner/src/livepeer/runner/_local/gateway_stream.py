@@ -5,24 +5,20 @@ Source: go-livepeer `byoc/stream_gateway.go` (`runStream`, `monitorStream`).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from . import calls
-from .offers import NoToken, Offer
+from .offers import NoToken
 from .session import Channels, Session
-from .status import DataRing
+from .stream_state import StreamState
 
 if TYPE_CHECKING:
-    from .gateway_jobs import ClientJob
-    from .offers import Orchestrators
-    from .status import Statuses
+    from .offers import Offer
 
 logger = logging.getLogger("livepeer.runner.local")
 
@@ -30,28 +26,8 @@ _SWAPS_ALLOWED = 2
 _SWAP_WINDOW_S = 60.0
 
 
-@dataclass(slots=True, eq=False)
-class GatewayStream:
-    """A stream that a client started and that runs by itself.
-
-    `start_body` is what every orchestrator gets at the start, `params` the last update.
-    """
-
-    id: str
-    job: ClientJob
-    start_body: bytes
-    offers: list[Offer]
-    orchestrators: Orchestrators
-    statuses: Statuses
-    request_id: str = field(default_factory=lambda: secrets.token_hex(4))
-    params: bytes | None = None
-    current: str = ""
-    data: DataRing | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        if self.job.parameters.data_output:
-            self.data = DataRing()
+class GatewayStream(StreamState):
+    """A stream that a client started and that runs by itself."""
 
     async def run(self) -> None:
         """Serve the stream until it is ended or no orchestrator is left."""

@@ -19,9 +19,9 @@ from .lines import LineScanner
 from .status import read_event
 
 if TYPE_CHECKING:
-    from .gateway_stream import GatewayStream
     from .gojson import JSONValue
     from .status import DataRing
+    from .stream_state import StreamState
 
 logger = logging.getLogger("livepeer.runner.local")
 
@@ -44,7 +44,7 @@ class Channels:
 class Session:
     """Keeps the control channel alive, and reads events and data, until something ends it."""
 
-    def __init__(self, stream: GatewayStream, channels: Channels) -> None:
+    def __init__(self, stream: StreamState, channels: Channels) -> None:
         self._stream = stream
         self._channels = channels
         self._settings = stream.orchestrators.settings

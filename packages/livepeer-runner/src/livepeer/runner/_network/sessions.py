@@ -1,4 +1,4 @@
-"""How the network's starts, updates and stops become sessions, whatever the network."""
+"""What the network's starts, updates and stops are turned into, whatever the network."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from fastapi import APIRouter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +54,4 @@ class Sessions(Protocol):
 
     async def stop(self, stream_id: str | None, reason: str) -> None:
         """End a session, or without an id all of them; nothing happens where there is none."""
-        ...
-
-
-class SessionSource(Protocol):
-    """Takes the network's word for sessions: BYOC's routes, and later a live runner's."""
-
-    def router(self) -> APIRouter:
-        """The routes by which the network reaches this source."""
         ...

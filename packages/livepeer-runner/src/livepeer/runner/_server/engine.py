@@ -28,3 +28,14 @@ class Engine(Protocol):
     def router(self) -> APIRouter:
         """The routes, with their part of the documents."""
         ...
+
+
+class SessionSource(Protocol):
+    """Takes the network's word for sessions, and drives `Sessions` by it.
+
+    BYOC's routes are the first; a live runner's and go-livepeer's own AI worker's are others.
+    """
+
+    def router(self) -> APIRouter:
+        """The routes by which the network reaches this source."""
+        ...

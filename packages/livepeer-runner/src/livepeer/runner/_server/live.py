@@ -11,7 +11,7 @@ from livepeer.runner.state import PipelineState
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
-    from livepeer.runner._network.sessions import SessionSource
+    from livepeer.runner._server.engine import SessionSource
     from livepeer.runner.live import LivePipeline
     from livepeer.runner.settings import Settings
 

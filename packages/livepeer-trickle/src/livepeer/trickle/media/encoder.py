@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 import av
 from av.audio.codeccontext import AudioCodecContext
+from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
+
+from livepeer.trickle.errors import MediaError
 
 from .adts import ADTSHeader
 from .clock import TIME_BASE, ticks, to_ticks
@@ -67,6 +70,9 @@ class VideoEncoder:
         """The units that are ready with this picture.
 
         Presentation times must rise; one that does not is moved behind the last.
+
+        Raises:
+            MediaError: The picture cannot be converted or encoded.
         """
         pts = to_ticks(frame.pts, frame.time_base)
         if self._last_pts is not None and pts <= self._last_pts:
@@ -180,7 +186,10 @@ def _encodable(raw: av.VideoFrame) -> av.VideoFrame:
     width, height = raw.width + raw.width % 2, raw.height + raw.height % 2
     if raw.format.name in ("yuv420p", "yuvj420p") and (width, height) == (raw.width, raw.height):
         return raw
-    return raw.reformat(width=width, height=height, format="yuv420p")
+    try:
+        return raw.reformat(width=width, height=height, format="yuv420p")
+    except (FFmpegError, ValueError) as error:
+        raise MediaError(f"a frame of {raw.format.name} cannot be converted: {error}") from error
 
 
 def _encode(
@@ -191,7 +200,10 @@ def _encode(
     """Encode one frame, or flush with None; `header` is what makes it sound."""
     # PyAV's stubs leave the packets' type parameter open.
     encode = cast("Callable[[object], list[av.Packet[Stream]]]", context.encode)  # pyright: ignore[reportUnknownMemberType]
-    packets = encode(frame)
+    try:
+        packets = encode(frame)
+    except FFmpegError as error:
+        raise MediaError(f"the frame cannot be encoded: {error}") from error
     units: list[AccessUnit] = []
     for packet in packets:
         if packet.pts is None:
