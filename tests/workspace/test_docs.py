@@ -1,0 +1,72 @@
+"""The documents say what is so: examples run, and tables match the code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from livepeer.runner.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLASSES = [
+    block
+    for block in re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    if "serve(" in block
+]
+
+
+@pytest.mark.parametrize("block", CLASSES)
+def test_the_classes_of_the_readme_are_complete_capabilities(block: str, tmp_path: Path):
+    assert len([line for line in block.splitlines() if line.strip()]) <= 10
+    script = tmp_path / "pipeline.py"
+    script.write_text(block)
+    environment = {**os.environ, "LIVEPEER_PORT": "0", "LIVEPEER_HOST": "127.0.0.1"}
+    with subprocess.Popen(
+        [sys.executable, str(script)], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            url = process.stderr.readline().split(" at ")[1].split(" ")[0]
+            states: list[str] = []
+            for _ in range(500):
+                with urllib.request.urlopen(url + "/health") as response:
+                    states.append(json.load(response)["status"])
+                if states[-1] != "LOADING":
+                    break
+                time.sleep(0.01)
+            assert states[-1] in ("OK", "IDLE")
+        finally:
+            process.terminate()
+
+
+def test_the_readme_has_both_kinds_of_capability():
+    assert [bool(re.search(r"\(LivePipeline\)", block)) for block in CLASSES] == [True, False]
+
+
+def test_every_setting_is_documented_with_its_variables_and_default():
+    table = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*)$", table, flags=re.MULTILINE))
+    assert set(rows) == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        alias = field.validation_alias
+        variables = [f"LIVEPEER_{name.upper()}"] if alias is None else list(alias.choices)
+        assert all(f"`{variable}`" in rows[name] for variable in variables), name
+        if field.default not in (None, ""):
+            assert f"| `{field.default}` |" in rows[name], name
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("**/*.md")), ids=lambda path: path.name)
+def test_links_to_files_lead_somewhere(path: Path):
+    if any(part.startswith(".") for part in path.relative_to(ROOT).parts):
+        return
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), target
