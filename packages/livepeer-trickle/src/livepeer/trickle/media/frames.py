@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import av
 import numpy as np
+from av.frame import Frame
 
 from .clock import TIME_BASE
 
@@ -17,7 +18,34 @@ if TYPE_CHECKING:
 __all__ = ["AudioFrame", "VideoFrame"]
 
 
-class VideoFrame:
+_Raw = TypeVar("_Raw", bound=Frame)
+
+
+class _Timed(Generic[_Raw]):
+    """The clock that every frame has: that of its source."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: _Raw) -> None:
+        self.raw = raw
+
+    @property
+    def pts(self) -> int:
+        """Presentation time, of sound that of the first sample, in units of `time_base`."""
+        return self.raw.pts or 0
+
+    @property
+    def time_base(self) -> Fraction:
+        """The unit of `pts` in seconds."""
+        return self.raw.time_base or TIME_BASE
+
+    @property
+    def time(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+
+class VideoFrame(_Timed[av.VideoFrame]):
     """One picture.
 
     A frame of a stream is planar YUV 4:2:0 with 8 bits (`yuv420p`, or `yuvj420p` for full range),
@@ -29,10 +57,10 @@ class VideoFrame:
         sample_aspect_ratio: Width to height of one pixel, None when the source does not say.
     """
 
-    __slots__ = ("raw", "sample_aspect_ratio")
+    __slots__ = ("sample_aspect_ratio",)
 
     def __init__(self, raw: av.VideoFrame, *, sample_aspect_ratio: Fraction | None = None) -> None:
-        self.raw = raw
+        super().__init__(raw)
         self.sample_aspect_ratio = sample_aspect_ratio
 
     @property
@@ -49,21 +77,6 @@ class VideoFrame:
     def format(self) -> str:
         """The pixel format, by FFmpeg's name."""
         return self.raw.format.name
-
-    @property
-    def pts(self) -> int:
-        """Presentation time in units of `time_base`."""
-        return self.raw.pts or 0
-
-    @property
-    def time_base(self) -> Fraction:
-        """The unit of `pts` in seconds."""
-        return self.raw.time_base or TIME_BASE
-
-    @property
-    def time(self) -> float:
-        """Presentation time in seconds."""
-        return float(self.pts * self.time_base)
 
     @property
     def planes(self) -> tuple[NDArray[np.uint8], ...]:
@@ -104,17 +117,14 @@ class VideoFrame:
         return f"VideoFrame({self.width}x{self.height} {self.format}, time={self.time:.3f})"
 
 
-class AudioFrame:
+class AudioFrame(_Timed[av.AudioFrame]):
     """A stretch of sound.
 
     Attributes:
         raw: The PyAV frame beneath.
     """
 
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: av.AudioFrame) -> None:
-        self.raw = raw
+    __slots__ = ()
 
     @property
     def sample_rate(self) -> int:
@@ -135,21 +145,6 @@ class AudioFrame:
     def format(self) -> str:
         """The sample format, by FFmpeg's name; `fltp` (float32, planar) for AAC."""
         return self.raw.format.name
-
-    @property
-    def pts(self) -> int:
-        """Presentation time of the first sample in units of `time_base`."""
-        return self.raw.pts or 0
-
-    @property
-    def time_base(self) -> Fraction:
-        """The unit of `pts` in seconds."""
-        return self.raw.time_base or TIME_BASE
-
-    @property
-    def time(self) -> float:
-        """Presentation time of the first sample in seconds."""
-        return float(self.pts * self.time_base)
 
     def to_ndarray(self) -> NDArray[np.generic]:
         """A copy of the samples: (channels, samples) for planar formats, else (1, all)."""
