@@ -186,6 +186,8 @@ class TrickleSubscriber:
         loop = asyncio.get_running_loop()
         waits, failing_since = backoff(), loop.time()
         while True:
+            if session.closed:
+                raise ChannelUnreachable("the shared session was closed", url=self.url)
             try:
                 response = await self._get(session, seq)
             except TimeoutError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import av
 import numpy as np
@@ -146,12 +146,15 @@ class AudioFrame(_Timed[av.AudioFrame]):
         """The sample format, by FFmpeg's name; `fltp` (float32, planar) for AAC."""
         return self.raw.format.name
 
-    def to_ndarray(self) -> NDArray[np.generic]:
-        """A copy of the samples: (channels, samples) for planar formats, else (1, all)."""
+    def to_ndarray(self) -> NDArray[Any]:
+        """A copy of the samples: (channels, samples) for planar formats, else (1, all).
+
+        Float32 for the `fltp` that AAC is decoded to.
+        """
         return self.raw.to_ndarray()
 
     @classmethod
-    def from_ndarray(cls, array: NDArray[np.generic], *, like: AudioFrame) -> AudioFrame:
+    def from_ndarray(cls, array: NDArray[Any], *, like: AudioFrame) -> AudioFrame:
         """A frame of an array in the format, layout, rate and time of `like`.
 
         Raises:
