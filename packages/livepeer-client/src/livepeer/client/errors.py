@@ -28,7 +28,7 @@ and by `retryable` whether the same attempt can succeed later.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,12 +158,35 @@ class RunnerError(ClientError):
         retryable: bool | None = None,
     ) -> None:
         code = f" with {status}" if status is not None else ""
-        # As the runner wrote it, not as Python would.
-        text = detail if isinstance(detail, str) else json.dumps(detail, default=str)
         super().__init__(
-            f"the runner failed{code}: {text}", url=url, status=status, retryable=retryable
+            f"the runner failed{code}: {_said(detail)}", url=url, status=status, retryable=retryable
         )
         self.detail = detail
+
+
+def _said(detail: object) -> str:
+    """The detail for a person: of a payload that was not valid, each field and its fault."""
+    if isinstance(detail, str):
+        return detail
+    if isinstance(detail, list):
+        faults = [_fault(item) for item in cast("list[object]", detail)]
+        if faults and None not in faults:
+            return "; ".join(map(str, faults))
+    # As the runner wrote it, not as Python would.
+    return json.dumps(detail, default=str)
+
+
+def _fault(item: object) -> str | None:
+    """`field: message` of one of FastAPI's validation errors; None for anything else."""
+    if not isinstance(item, dict):
+        return None
+    fault = cast("dict[str, object]", item)
+    place, message = fault.get("loc"), fault.get("msg")
+    if not isinstance(place, list) or not isinstance(message, str):
+        return None
+    # The first part says where the field is, and all of ours are in the body.
+    names = [str(part) for part in cast("list[object]", place) if part != "body"]
+    return f"{'.'.join(names)}: {message}" if names else message
 
 
 class InvalidAnswer(ClientError, ValueError):

@@ -69,10 +69,10 @@ def stream(
     except (OSError, ValueError) as error:
         raise failed(error, 2) from None
     try:
-        summary = _run(input, capability, orchestrator, output, options)
+        summary, recorded = _run(input, capability, orchestrator, output, options)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    raise typer.Exit(_report(summary, output))
+    raise typer.Exit(_report(summary, output, recorded))
 
 
 def _options(params: str, fast: bool, live: bool, insecure: bool) -> _Options:
@@ -91,7 +91,7 @@ def _run(
     orchestrators: Sequence[str],
     output: Path | None,
     options: _Options,
-) -> Summary:
+) -> tuple[Summary, bool]:
     try:
         from livepeer.client import ClientError  # lazy: aiohttp
         from livepeer.client.media import MediaSource  # lazy: PyAV
@@ -111,7 +111,8 @@ async def _transfer(
     orchestrators: Sequence[str],
     output: Path | None,
     options: _Options,
-) -> Summary:
+) -> tuple[Summary, bool]:
+    """Do it; what it came to, and whether there was anything to record."""
     from livepeer.client import Client
     from livepeer.client.media import Recorder, Transfer
 
@@ -127,7 +128,7 @@ async def _transfer(
                     on_progress=display.show,
                 )
                 summary = await transfer.run(recorder)
-    return summary
+            return summary, recorder.finish()
 
 
 class _Display:
@@ -172,7 +173,7 @@ class _Display:
             typer.echo(f"{progress.sent_s:.0f}{of}: {text}", err=True)
 
 
-def _report(summary: Summary, output: Path | None) -> int:
+def _report(summary: Summary, output: Path | None, recorded: bool) -> int:
     """Print the summary; the exit status."""
     latency = "unknown"
     if summary.latency_ms is not None:
@@ -182,8 +183,11 @@ def _report(summary: Summary, output: Path | None) -> int:
         f" in {summary.seconds:.1f} s ({summary.rate:.1f} frames per second)\nlatency: {latency}",
         err=True,
     )
-    if output is not None:
+    errors = list(summary.errors)
+    if recorded:
         typer.echo(f"recorded: {output}", err=True)
-    for error in summary.errors:
+    elif output is not None:
+        errors.append(f"nothing came out, so {output.name} was not written")
+    for error in errors:
         typer.echo(f"error: {error}", err=True)
-    return 1 if summary.errors else 0
+    return 1 if errors else 0

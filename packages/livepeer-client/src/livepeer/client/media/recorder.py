@@ -20,9 +20,13 @@ from livepeer.trickle.media import TIME_BASE, AccessUnit, BytePipe, MediaReader,
 from .source import START
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
     from av.stream import Stream
+
+    _Packet = av.Packet[Stream]
 
 _TRANSPORT_SUFFIXES: Final = (".ts", ".mts", ".m2ts")
 # A track may begin late; its parameters are looked for in the whole file, up to this much of it.
@@ -90,7 +94,7 @@ class Recorder:
             if self._target.suffix.lower() in _TRANSPORT_SUFFIXES:
                 shutil.copyfile(self._raw_path, self._target)
             else:
-                _remux(self._raw_path, self._target)
+                return _remux(self._raw_path, self._target)
             return True
         finally:
             self.discard()
@@ -138,44 +142,81 @@ def _check_container(target: Path) -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def _remux(raw: Path, target: Path) -> None:
+def _remux(raw: Path, target: Path) -> bool:
+    """Write the target; False when there is nothing to write."""
     try:
-        with (
-            av.open(str(raw), format="mpegts", options=_PROBE) as source,
-            av.open(str(target), "w") as output,
-        ):
-            tracks: dict[int, Stream] = {}
-            for stream in (*source.streams.video[:1], *source.streams.audio[:1]):
-                # A track that is announced and never comes has no parameters.
-                if isinstance(stream, VideoStream) or _has_parameters(stream):
-                    add = cast("Callable[[Stream], Stream]", output.add_stream_from_template)  # pyright: ignore[reportUnknownMemberType]
-                    tracks[stream.index] = add(stream)
-            last: dict[int, tuple[av.Packet[Stream], int]] = {}
-            for packet in source.demux([source.streams[index] for index in tracks]):
-                if packet.dts is None or packet.pts is None:
-                    continue
-                index = packet.stream_index
-                packet.pts = to_ticks(packet.pts, packet.time_base) - START
-                packet.dts = to_ticks(packet.dts, packet.time_base) - START
-                packet.time_base = TIME_BASE
-                packet.stream = tracks[index]
-                # A transport stream has no durations: a frame lasts until the next one, and the
-                # last one as long as the one before it.
-                lasts = 0
-                if index in last:
-                    before, _ = last[index]
-                    lasts = packet.dts - (before.dts or 0)
-                    before.duration = max(lasts, 0)
-                    output.mux_one(before)  # pyright: ignore[reportUnknownMemberType]
-                last[index] = (packet, max(lasts, 0))
-            for packet, lasts in last.values():
-                packet.duration = lasts
-                output.mux_one(packet)  # pyright: ignore[reportUnknownMemberType]
+        with av.open(str(raw), format="mpegts", options=_PROBE) as source:
+            streams: list[VideoStream | AudioStream] = [
+                *source.streams.video[:1],
+                *source.streams.audio[:1],
+            ]
+            # A track that is announced and never comes has no parameters.
+            present = [stream for stream in streams if _has_parameters(stream)]
+            if present:
+                _copy(source, present, target)
+            return bool(present)
     except (FFmpegError, ValueError) as error:
         with suppress(OSError):
             target.unlink()
-        raise MediaError(f"{target.name} cannot be written: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(f"{target.name} cannot be written: {reason}") from error
 
 
-def _has_parameters(stream: Stream) -> bool:
-    return bool(getattr(stream.codec_context, "sample_rate", 0))
+def _copy(
+    source: InputContainer, streams: Sequence[VideoStream | AudioStream], target: Path
+) -> None:
+    with av.open(str(target), "w") as output:
+        add = cast("Callable[[Stream], Stream]", output.add_stream_from_template)  # pyright: ignore[reportUnknownMemberType]
+        mux = cast("Callable[[_Packet], None]", output.mux_one)  # pyright: ignore[reportUnknownMemberType]
+        tracks = {stream.index: _Track(add(stream)) for stream in streams}
+        for packet in source.demux(list(streams)):
+            if packet.pts is None or packet.dts is None:
+                continue
+            before = tracks[packet.stream.index].swap(packet, packet.pts, packet.dts)
+            if before is not None:
+                mux(before)
+        for track in tracks.values():
+            rest = track.rest()
+            if rest is not None:
+                mux(rest)
+
+
+class _Track:
+    """Times the packets of one track; a packet waits for the next, which says how long it lasts.
+
+    A transport stream has no durations. The last packet lasts as long as the one before it.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._held: tuple[_Packet, int] | None = None
+        self._lasts = 0
+
+    def swap(self, packet: _Packet, pts: int, dts: int) -> _Packet | None:
+        """Hold a packet, and give the one before it."""
+        pts = to_ticks(pts, packet.time_base) - START
+        dts = to_ticks(dts, packet.time_base) - START
+        before = None
+        if self._held is not None:
+            before, before_dts = self._held
+            # Containers refuse a clock that stands still or goes back.
+            dts = max(dts, before_dts + 1)
+            self._lasts = before.duration = dts - before_dts
+        packet.pts, packet.dts, packet.time_base = max(pts, dts), dts, TIME_BASE
+        packet.stream = self._stream
+        self._held = packet, dts
+        return before
+
+    def rest(self) -> _Packet | None:
+        """The last packet."""
+        if self._held is None:
+            return None
+        packet, _ = self._held
+        packet.duration = self._lasts
+        return packet
+
+
+def _has_parameters(stream: VideoStream | AudioStream) -> bool:
+    if isinstance(stream, VideoStream):
+        return stream.codec_context.width > 0
+    return stream.codec_context.sample_rate > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import av
@@ -27,7 +29,7 @@ from livepeer.trickle.media import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from av.audio.stream import AudioStream
@@ -41,6 +43,9 @@ before it (pictures decoded ahead, sound that primes a decoder) has no negative 
 
 # Their packets carry presentation times; of the others' only decoding finds them out.
 _TIMED_CONTAINERS: Final = ("mov", "matroska", "mpegts", "flv")
+# Tracks may end a little before they say.
+_CUT_S: Final = 1.0
+_BARE_RATE: Final = Fraction(25)
 _MIDWAY = EncoderOptions(preset="veryfast", crf=18)
 
 
@@ -90,14 +95,30 @@ class MediaSource:
         """Access units; blocks while it reads, decodes and encodes.
 
         Raises:
-            MediaError: The file is damaged and cannot be read on.
+            MediaError: The file is damaged and cannot be read on, or is not whole.
         """
         streams = [self._container.streams[index] for index in self._tracks]
+        ends = dict.fromkeys(self._tracks, 0)
         try:
             for packet in self._container.demux(streams):
-                yield from self._shifted(self._tracks[packet.stream_index].units(packet))
+                # Not its `stream_index`: that of the packet that flushes a decoder is always 0.
+                index = packet.stream.index
+                ends[index] = max(ends[index], (packet.pts or 0) + (packet.duration or 0))
+                yield from self._shifted(self._tracks[index].units(packet))
         except FFmpegError as error:
             raise MediaError(f"{self.path} cannot be read on: {_reason(error)}") from error
+        self._check_whole(ends)
+
+    def _check_whole(self, ends: Mapping[int, int]) -> None:
+        """A track of MP4 knows how long it is, and the demuxer does not mind when it is cut."""
+        if "mp4" not in self._container.format.name:
+            return
+        for index, end in ends.items():
+            stream = self._container.streams[index]
+            missing = (stream.start_time or 0) + (stream.duration or 0) - end
+            missing_s = float(missing * (stream.time_base or 0))
+            if missing_s > _CUT_S:
+                raise MediaError(f"{self.path} is cut: its last {missing_s:.1f} s are missing")
 
     def close(self) -> None:
         """Close the file. Idempotent."""
@@ -143,7 +164,7 @@ def _track(kind: Kind, stream: VideoStream | AudioStream, container: str, turn: 
     if isinstance(stream, VideoStream):
         if stream.codec_context.name == "h264" and timed and not turn:
             return _Track(kind, _CopiedVideo(stream))
-        return _Track(kind, _EncodedVideo(stream, turn))
+        return _Track(kind, _EncodedVideo(stream, turn, timed=timed))
     if stream.codec_context.name == "aac" and timed:
         copied = _CopiedAudio(stream.codec_context.extradata)
         if copied.possible:
@@ -182,7 +203,7 @@ class _CopiedAudio:
     def __call__(self, packet: av.Packet[Stream]) -> list[AccessUnit]:
         pts, dts = _times(packet)
         data = bytes(packet)
-        if not data or pts is None:
+        if not data or pts is None or packet.is_corrupt:
             return []
         if self._header is not None and not is_adts(data):
             data = self._header.wrap(data)
@@ -190,21 +211,44 @@ class _CopiedAudio:
 
 
 class _EncodedVideo:
-    def __init__(self, stream: VideoStream, turn: int) -> None:
+    def __init__(self, stream: VideoStream, turn: int, *, timed: bool) -> None:
         self._stream = stream
         self._turner = _Turner(turn) if turn else None
         self._encoder = VideoEncoder(_MIDWAY)
+        self._times: list[int] | None = None if timed else []
+        self._guessed = 0
 
     def __call__(self, packet: av.Packet[Stream]) -> list[AccessUnit]:
         units: list[AccessUnit] = []
-        for frame in _decoded(packet):
-            assert isinstance(frame, av.VideoFrame)
-            if frame.pts is None:
-                frame.pts = frame.dts
+        for frame in self._pictures(packet):
             upright = frame if self._turner is None else self._turner(frame)
             ratio = None if self._turner else self._stream.codec_context.sample_aspect_ratio
             units += self._encoder.encode(VideoFrame(upright, sample_aspect_ratio=ratio))
         return units if packet.size else units + self._encoder.flush()
+
+    def _pictures(self, packet: av.Packet[Stream]) -> Iterator[av.VideoFrame]:
+        """The pictures of a packet, each with its presentation time."""
+        time = packet.dts if packet.pts is None else packet.pts
+        frames = _decoded(packet)
+        if self._times is not None and time is not None and frames is not None:
+            heappush(self._times, time)
+        for frame in frames or ():
+            assert isinstance(frame, av.VideoFrame)
+            # Where packets have only their order, so have pictures: the earliest time that no
+            # picture has had yet is this one's.
+            if self._times:
+                frame.pts = heappop(self._times)
+            elif frame.pts is None:
+                frame.pts = frame.dts
+            if frame.pts is None:
+                frame.pts = self._guess(packet.time_base)
+            yield frame
+
+    def _guess(self, time_base: Fraction) -> int:
+        """When the next picture is due in a bare stream, which has a rate and no times."""
+        rate = self._stream.guessed_rate or _BARE_RATE
+        self._guessed += 1
+        return round((self._guessed - 1) / (rate * time_base))
 
 
 class _EncodedAudio:
@@ -213,18 +257,18 @@ class _EncodedAudio:
 
     def __call__(self, packet: av.Packet[Stream]) -> list[AccessUnit]:
         units: list[AccessUnit] = []
-        for frame in _decoded(packet):
+        for frame in _decoded(packet) or ():
             assert isinstance(frame, av.AudioFrame)
             units += self._encoder.encode(AudioFrame(frame))
         return units if packet.size else units + self._encoder.flush()
 
 
-def _decoded(packet: av.Packet[Stream]) -> list[av.VideoFrame | av.AudioFrame]:
-    """The frames of a packet; none of one that is damaged."""
+def _decoded(packet: av.Packet[Stream]) -> list[av.VideoFrame | av.AudioFrame] | None:
+    """The frames of a packet; None when it is damaged."""
     try:
         frames = packet.decode()
     except FFmpegError:
-        return []
+        return None
     return [frame for frame in frames if isinstance(frame, (av.VideoFrame, av.AudioFrame))]
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from livepeer.client.errors import StreamLost
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.errors import SegmentTruncated
+from livepeer.trickle.errors import MediaError, SegmentTruncated
 from livepeer.trickle.media import AccessUnit, Kind, Segmenter
 
 from .source import START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator
 
     from livepeer.client._wire import JSONValue
     from livepeer.client.stream import BYOCJob
@@ -61,7 +61,7 @@ class Summary:
         rate: Frames out for each of these seconds.
         latency_ms: Median and 99th percentile of the time from a frame's way in to its way out;
             None where no presentation time came out again.
-        errors: What the runner reported.
+        errors: What the runner reported, and why the file could not be read to its end.
     """
 
     frames_in: int
@@ -137,7 +137,6 @@ class Transfer:
 
         Raises:
             StreamLost: The stream ended before, or nothing moved for `stall_s`.
-            MediaError: The file could not be read to its end.
         """
         self._end = self._loop.create_future()
         recording = asyncio.create_task(
@@ -188,7 +187,7 @@ class Transfer:
         units = iter(self._source)
         begin, first = self._loop.time(), None
         while True:
-            self._reading = self._loop.run_in_executor(None, lambda: list(islice(units, _BATCH)))
+            self._reading = self._loop.run_in_executor(None, self._read, units)
             batch = await asyncio.shield(self._reading)
             if not batch:
                 return
@@ -198,6 +197,15 @@ class Transfer:
                     due = begin + (unit.dts - first) / _TICKS
                     await asyncio.sleep(max(due - self._loop.time(), 0))
                 yield unit
+
+    def _read(self, units: Iterator[AccessUnit]) -> list[AccessUnit]:
+        """On a thread: the next few units, none at the end; a damaged file ends where it is."""
+        batch: list[AccessUnit] = []
+        try:
+            batch.extend(islice(units, _BATCH))
+        except MediaError as error:
+            self._errors.append(str(error))
+        return batch
 
     async def _wait_for_reader(self, segment: int) -> None:
         """Until the runner reads `segment`, or one after it."""

@@ -44,7 +44,7 @@ def load_pipeline(target: str) -> Pipeline | LivePipeline:
         )
     try:
         return pipeline_class()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _author_error(f"{pipeline_class.__name__}() failed", error, path) from error
 
 
@@ -59,7 +59,7 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _author_error(f"{path} does not load", error, path) from error
     return module
 
@@ -86,7 +86,7 @@ def _choose(module: ModuleType, path: Path, name: str) -> type[Pipeline | LivePi
     return next(iter(classes.values()))
 
 
-def _author_error(what: str, error: Exception, path: Path) -> PipelineDefinitionError:
+def _author_error(what: str, error: BaseException, path: Path) -> PipelineDefinitionError:
     """One line that names the place in the author's file where it happened."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]

@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from livepeer.runner._local.errors import LocalNetworkError
+from livepeer.runner._local.errors import LocalNetworkError, PortInUse as LocalPortInUse
 from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner._network.byoc import capability_name
 from livepeer.runner._server.uvicorn import bind, running
-from livepeer.runner.errors import RunnerError
+from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
 from livepeer.runner.pipeline import Pipeline
 from livepeer.runner.settings import load_settings
 from livepeer.trickle.aio import cancel_and_wait
@@ -58,6 +58,14 @@ class Request:
     def once(self) -> bool:
         """Whether the command ends by itself."""
         return self.input is not None or self.call is not None
+
+    @property
+    def chosen_ports(self) -> tuple[int, int, int]:
+        """Of the runner, the orchestrator and the gateway; 0 is a free one."""
+        defaults = (0, 0, 0) if self.once else _PORTS
+        given = zip(self.ports, defaults, strict=True)
+        runner, orchestrator, gateway = (usual if port is None else port for port, usual in given)
+        return runner, orchestrator, gateway
 
     def check(self) -> None:
         """Raise `UsageError` for options that exclude each other, and for JSON that is none."""
@@ -104,13 +112,26 @@ def run_dev(request: Request) -> int:
         _say(f"error: {error}")
         return 2
     except (RunnerError, LocalNetworkError, OSError, ImportError) as error:
-        _say(f"error: {error}")
+        _say(f"error: {_told(error, request)}")
         return 1
     except KeyboardInterrupt:
         return _INTERRUPTED
     finally:
         os.dup2(answers, 1)
         os.close(answers)
+
+
+def _told(error: Exception, request: Request) -> str:
+    """The error for whoever typed the command."""
+    if isinstance(error, SetupFailed):
+        return f"{error}: {error.__cause__}"
+    if isinstance(error, PortInUse):
+        return f"--port: {error}"
+    if isinstance(error, LocalPortInUse):
+        _, orchestrator, _ = request.chosen_ports
+        which = "--orchestrator-port" if error.port == orchestrator else "--gateway-port"
+        return f"{which}: {error}"
+    return str(error)
 
 
 async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
@@ -134,11 +155,7 @@ async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answe
 
 
 async def _work(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
-    defaults = (0, 0, 0) if request.once else _PORTS
-    ports = [
-        default if given is None else given
-        for given, default in zip(request.ports, defaults, strict=True)
-    ]
+    ports = request.chosen_ports
     name = capability_name(type(pipeline).__name__)
     with bind("127.0.0.1", ports[0]) as sock:
         async with LocalNetwork(

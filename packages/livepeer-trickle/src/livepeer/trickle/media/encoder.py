@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final, cast
 
 import av
@@ -132,9 +133,13 @@ class AudioEncoder:
         self._header: ADTSHeader | None = None
         self._shape: tuple[int, str, str] | None = None
         self._next_pts: int | None = None
+        self._last_pts: int | None = None
 
     def encode(self, frame: AudioFrame) -> list[AccessUnit]:
-        """The units that are ready with this sound."""
+        """The units that are ready with this sound.
+
+        Their presentation times rise; one that would not is moved behind the last.
+        """
         pts = to_ticks(frame.pts, frame.time_base)
         shape = (frame.sample_rate, frame.layout, frame.format)
         gap = self._next_pts is not None and abs(pts - self._next_pts) > ticks(_AUDIO_GAP_S)
@@ -144,7 +149,10 @@ class AudioEncoder:
             self._shape = shape
         self._next_pts = pts + ticks(frame.samples / frame.sample_rate)
         assert self._resampler is not None
-        for ready in self._resampler.resample(frame.raw):
+        # The resampler counts in the frame's time base, which may be far coarser than a sample.
+        raw, rate = frame.raw, frame.sample_rate
+        raw.pts, raw.time_base = round(frame.pts * frame.time_base * rate), Fraction(1, rate)
+        for ready in self._resampler.resample(raw):
             units += self._encode(ready)
         return units
 
@@ -178,7 +186,16 @@ class AudioEncoder:
     def _encode(self, frame: av.AudioFrame | None) -> list[AccessUnit]:
         assert self._context is not None
         assert self._header is not None
-        return _encode(self._context, frame, self._header)
+        return [self._moved(unit) for unit in _encode(self._context, frame, self._header)]
+
+    def _moved(self, unit: AccessUnit) -> AccessUnit:
+        """The unit, behind the last: an encoder begins with a unit before its first sound."""
+        pts = unit.pts
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+            unit = replace(unit, pts=pts, dts=pts)
+        self._last_pts = pts
+        return unit
 
 
 def _encodable(raw: av.VideoFrame) -> av.VideoFrame:

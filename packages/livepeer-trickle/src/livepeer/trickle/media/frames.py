@@ -160,7 +160,7 @@ class AudioFrame(_Timed[av.AudioFrame]):
         Raises:
             ValueError: The array's shape or type does not fit.
         """
-        raw = av.AudioFrame.from_ndarray(array, format=like.format, layout=like.layout)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        raw = av.AudioFrame.from_ndarray(array, format=like.format, layout=like.layout)  # pyright: ignore[reportArgumentType]
         raw.sample_rate = like.sample_rate
         raw.pts, raw.time_base = like.pts, like.time_base
         return cls(raw)

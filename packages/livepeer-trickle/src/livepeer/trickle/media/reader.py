@@ -117,7 +117,8 @@ class MediaReader:
             decoded = (self._decode | foreign) & codecs.keys()
             yield StreamInfo(codecs, frozenset(decoded), container)
             for packet in container.demux(list(streams.values())):
-                stream = streams[packet.stream_index]
+                # Not its `stream_index`: that of the packet that flushes a decoder is always 0.
+                stream = streams[packet.stream.index]
                 if _kind(stream) in decoded:
                     yield from self._frames(packet, stream)
                 else:

@@ -1,0 +1,81 @@
+"""`livepeer dev --call`: one answer on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .command import HELLO_WORLD, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NOISY = """
+import os
+from livepeer.runner import Pipeline
+
+class Noisy(Pipeline):
+    def setup(self) -> None:
+        print("setup by print")
+        os.write(1, b"setup by write\\n")
+
+    def predict(self, name: str) -> str:
+        print("predict by print")
+        os.write(1, b"predict by write\\n")
+        return name
+"""
+_MANY = """
+from collections.abc import Iterator
+from livepeer.runner import Pipeline
+
+class Count(Pipeline):
+    def predict(self, to: int) -> Iterator[dict[str, int]]:
+        for number in range(to):
+            yield {"number": number}
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--verify",)])
+def test_the_readme_call(options: tuple[str, ...]) -> None:
+    finished = run("dev", HELLO_WORLD, "--call", '{"name": "Ada"}', *options)
+
+    assert finished.status == 0, finished.err
+    assert finished.out == '"Hello, Ada!"\n'
+    assert "error" not in finished.err
+
+
+def test_what_a_pipeline_prints_goes_to_standard_error(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.py").write_text(_NOISY)
+
+    finished = run("dev", tmp_path, "--call", '{"name": "\\u00e9\\ud83d\\ude00"}')
+
+    assert finished.status == 0, finished.err
+    assert json.loads(finished.out) == "\u00e9\U0001f600"
+    assert finished.out.count("\n") == 1
+    for said in ("setup by print", "setup by write", "predict by print", "predict by write"):
+        assert said in finished.err
+
+
+@pytest.mark.parametrize("options", [(), ("--verify",)])
+def test_a_generator_gives_a_line_for_each_item(tmp_path: Path, options: tuple[str, ...]) -> None:
+    (tmp_path / "pipeline.py").write_text(_MANY)
+
+    finished = run("dev", tmp_path, "--call", '{"to": 3}', *options)
+
+    assert finished.status == 0, finished.err
+    assert [json.loads(line) for line in finished.out.splitlines()] == [
+        {"number": 0},
+        {"number": 1},
+        {"number": 2},
+    ]
+
+
+def test_the_payload_may_come_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('{"name": "file"}')
+
+    finished = run("dev", HELLO_WORLD, "--call", f"@{tmp_path / 'in.json'}")
+
+    assert finished.status == 0, finished.err
+    assert finished.out == '"Hello, file!"\n'
