@@ -37,6 +37,29 @@ class Count(Pipeline):
 """
 
 
+_UNGUARDED = """
+from livepeer.runner import Pipeline, serve
+
+class Greeter(Pipeline):
+    def predict(self, name: str) -> str:
+        return f"Hello, {name}!"
+
+serve(Greeter())
+"""
+
+
+def test_a_file_that_serves_on_import_and_an_environment_for_another_orchestrator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "greeter.py").write_text(_UNGUARDED)
+    monkeypatch.setenv("ORCH_TOKEN", "another")
+    monkeypatch.setenv("CAPABILITY_PRICE", "5")
+
+    finished = run("dev", tmp_path / "greeter.py", "--call", '{"name": "Ada"}')
+
+    assert (finished.status, finished.out) == (0, '"Hello, Ada!"\n'), finished.err
+
+
 @pytest.mark.parametrize("options", [(), ("--verify",)])
 def test_the_readme_call(options: tuple[str, ...]) -> None:
     finished = run("dev", HELLO_WORLD, "--call", '{"name": "Ada"}', *options)

@@ -44,8 +44,9 @@ class _Serving:
         return [int(port) for port in found]
 
     def command(self, name: str) -> list[str]:
-        """The call to paste that begins with this word."""
-        (line,) = (line for line in self.said.splitlines() if line.startswith(f"  {name} "))
+        """The call to paste that begins with this word, without the `uv run` of a checkout."""
+        lines = [line.strip().removeprefix("uv run ") for line in self.said.splitlines()]
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
         return shlex.split(line)
 
     def interrupt(self, send: Callable[[int, int], None] = os.kill) -> Finished:

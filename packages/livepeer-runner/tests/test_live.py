@@ -419,3 +419,24 @@ async def test_the_documents_show_the_stream_routes():
         document = await r.json()
     assert {"/stream/start", "/stream/params", "/stream/stop", "/health"} <= set(document["paths"])
     assert "control_url" in document["components"]["schemas"]["StartRequest"]["properties"]
+
+
+async def test_no_update_holds_the_session_or_ends_it():
+    class Stuck(LivePipeline):
+        async def on_params_update(self, params: dict[str, Any]) -> None:
+            await asyncio.sleep(60)
+
+    async with streaming(Stuck(), hook_update_timeout_s=0.3, control_silence_s=1.5) as stream:
+        assert (await stream.start(media=False))[0] == 200
+        status, text = await stream.post("params", json={"a": 1})
+        assert (status, "took longer than 0.3 s" in text) == (500, True)
+        publisher = await TricklePublisher(stream.url("-control")).start()
+        await publisher.write_segment(b"[" * 100_000)
+        await stream.wait_for("error")
+        await publisher.write_segment(b'{"b": 2}')
+        assert await stream.health() == "OK"
+        async with asyncio.timeout(10):
+            while await stream.health() != "IDLE":  # noqa: ASYNC110 - over HTTP
+                await asyncio.sleep(0.05)
+        await publisher.close()
+        assert any("silent" in event.get("reason", "") for event in stream.events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -18,7 +19,16 @@ from livepeer.trickle import (
     TrickleServer,
     TrickleSubscriber,
 )
-from livepeer.trickle.errors import ChannelClosed, ChannelNotFound, MessageError, SegmentTimeout
+from livepeer.trickle._wire import parse_seq
+from livepeer.trickle.aio import cancel_and_wait
+from livepeer.trickle.channels import decode_message
+from livepeer.trickle.errors import (
+    ChannelClosed,
+    ChannelNotFound,
+    ChannelUnreachable,
+    MessageError,
+    SegmentTimeout,
+)
 from livepeer.trickle.testing import serve
 
 
@@ -233,3 +243,48 @@ async def test_json_lines_share_a_segment_until_it_is_rotated():
             await publisher.publish({"long": "x" * 70000})
         await publisher.close()
         await subscriber.aclose()
+
+
+async def test_a_reader_that_was_cancelled_while_waiting_may_ask_again():
+    async with channel() as (_, url), TrickleSubscriber(url, start=0) as subscriber:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(subscriber), 0.2)
+        async with TricklePublisher(url) as publisher:
+            await publisher.write_segment(b"late")
+            segment = await asyncio.wait_for(anext(subscriber), 5)
+            assert (segment.seq, await segment.read()) == (0, b"late")
+
+
+async def test_a_server_that_cannot_be_reached_is_given_up_in_time():
+    with socket.socket() as silent:
+        # Bound and never listening: every connection is refused.
+        silent.bind(("127.0.0.1", 0))
+        subscriber = TrickleSubscriber(f"http://127.0.0.1:{silent.getsockname()[1]}/c", retry_s=0.3)
+        with pytest.raises(ChannelUnreachable):
+            await asyncio.wait_for(anext(subscriber), 10)
+        await subscriber.aclose()
+
+
+async def test_a_segment_that_was_cut_is_lost_and_the_lines_go_on():
+    async with channel() as (_, url):
+        publisher, subscriber = JSONLPublisher(url, rotate_s=30), JSONLSubscriber(url, start=0)
+        messages = aiter(subscriber)
+        await publisher.publish({"n": 0})
+        assert await anext(messages) == {"n": 0}
+        await cancel_and_wait(publisher._segment._post)
+        await publisher.publish({"n": 1})
+        await publisher.close(delete=True)
+        assert {"n": 1} in [message async for message in messages]
+        await subscriber.aclose()
+
+
+@pytest.mark.parametrize(
+    ("text", "seq"), [("1" * 5000, None), ("0" * 5000 + "7", 7), ("-0", 0), ("+3", 3), ("-3", None)]
+)
+def test_sequence_numbers_of_any_length_are_read_or_refused(text, seq):
+    assert parse_seq(text) == seq
+
+
+def test_json_that_nests_too_deeply_is_no_message():
+    with pytest.raises(MessageError):
+        decode_message(b"[" * 100_000)

@@ -152,8 +152,8 @@ class BYOCJob:
         """A subscriber of the media that comes out (MPEG-TS). The caller closes it.
 
         Args:
-            start: The segment to begin with: by default the first of the stream, or the oldest
-                that is still held; -2 for the current one.
+            start: The segment to begin with: by default the first of the stream, or when that is
+                no longer held, the next to be written; -2 for the current one.
 
         Raises:
             StreamError: The stream has no such channel.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from livepeer.runner.errors import (
@@ -15,11 +17,26 @@ from livepeer.runner.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from fastapi import FastAPI
 
     from livepeer.runner.live import LivePipeline
     from livepeer.runner.pipeline import Pipeline
     from livepeer.runner.settings import Settings
+
+
+_loading: ContextVar[bool] = ContextVar("a command loads the pipeline", default=False)
+
+
+@contextmanager
+def loading() -> Generator[None, None, None]:
+    """Let `serve()` do nothing while a command imports an author's file, for its class alone."""
+    token = _loading.set(True)
+    try:
+        yield
+    finally:
+        _loading.reset(token)
 
 
 def make_app(pipeline: Pipeline | LivePipeline, settings: Settings | None = None) -> FastAPI:
@@ -59,6 +76,8 @@ def serve(
         SystemExit: With a non-zero status when the class or a setting is wrong, the port is in
             use (one line on standard error each), or `setup()` failed.
     """
+    if _loading.get():
+        return
     from livepeer.runner._server.uvicorn import bind, serve_until_stopped
     from livepeer.runner.settings import load_settings
 

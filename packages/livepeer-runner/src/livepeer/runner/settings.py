@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     """A session ends when its control channel was silent for so long."""
     hook_start_timeout_s: float = Field(60.0, gt=0)
     """How long `on_stream_start()` may take."""
+    hook_update_timeout_s: float = Field(60.0, gt=0)
+    """How long `on_params_update()` may take."""
     stop_timeout_s: float = Field(5.0, gt=0)
     """How long a session, or a worker thread, may take to end once told to."""
     output_linger_s: Seconds = 5.0
@@ -97,6 +99,11 @@ class Settings(BaseSettings):
     )
     """Base URL at which the orchestrator reaches this runner; by default `host`, or the name of
     this machine where that means all interfaces."""
+    capability_token: bool = Field(
+        True,
+        validation_alias=AliasChoices("CAPABILITY_TOKEN", "LIVEPEER_CAPABILITY_TOKEN"),
+    )
+    """Take only requests with the bearer token that is made for, and sent with, a registration."""
     capability_description: str = Field(
         "",
         validation_alias=AliasChoices("CAPABILITY_DESCRIPTION", "LIVEPEER_CAPABILITY_DESCRIPTION"),

@@ -18,6 +18,8 @@ def build() -> typer.Typer:
         help="Serve, call and stream to capabilities on the Livepeer network.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        # Rich's help keeps the line breaks of our docstrings, and takes as long to import as Typer.
+        rich_markup_mode=None,
     )
     app.callback()(_root)
     for command in sorted(entry_points(group=GROUP), key=lambda command: command.name):

@@ -30,7 +30,7 @@ JSON: Final = "application/json"
 JSONL: Final = "application/jsonl"
 
 # strconv.Atoi: ASCII digits only and 64 bits; int() would take "1_0" and other scripts' digits.
-_SEQ_GRAMMAR = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_SEQ_GRAMMAR = re.compile(r"[+-]?0*[0-9]{1,19}", re.ASCII)
 _INT64_MAX = 2**63 - 1
 
 
@@ -40,15 +40,17 @@ def parse_seq(text: str) -> int | None:
     Numbers below -2 are None as well: go-livepeer drops the connection on them, and a peer that
     sends one gains nothing from being treated as badly by us.
     """
-    if not _SEQ_GRAMMAR.fullmatch(text):
-        return None
-    seq = int(text)
-    return seq if CURRENT <= seq <= _INT64_MAX else None
+    seq = parse_header_seq(text)
+    return seq if seq is not None and seq >= CURRENT else None
 
 
 def parse_header_seq(value: str | None) -> int | None:
     """Read the number in a response header; None when it is absent or no number."""
-    return int(value) if value is not None and _SEQ_GRAMMAR.fullmatch(value) else None
+    if value is None or not _SEQ_GRAMMAR.fullmatch(value):
+        return None
+    # Python refuses to read thousands of digits, zeros among them; Go does not.
+    seq = int(value[:1].strip("0123456789") + value.lstrip("+-").lstrip("0").rjust(1, "0"))
+    return seq if abs(seq) <= _INT64_MAX else None
 
 
 def segment_url(channel_url: str, seq: int | str) -> str:

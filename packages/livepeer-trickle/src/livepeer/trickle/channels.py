@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from ._wire import JSON, JSONL
 from .aio import cancel_and_wait
-from .errors import MessageError, TrickleError
+from .errors import MessageError, SegmentError, TrickleError
 from .publisher import SegmentWriter, TricklePublisher
 from .subscriber import SegmentReader, TrickleSubscriber
 
@@ -38,7 +38,7 @@ def encode_message(message: Mapping[str, object]) -> bytes:
     """
     try:
         return json.dumps(dict(message), separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise MessageError(f"the message is not JSON: {error}") from error
 
 
@@ -50,7 +50,7 @@ def decode_message(data: bytes) -> dict[str, object]:
     """
     try:
         message: object = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MessageError(f"the message is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise MessageError(f"the message is a JSON {type(message).__name__}, not an object")
@@ -113,10 +113,19 @@ class JSONLPublisher:
         if len(line) > MAX_LINE_BYTES:
             raise MessageError(f"the line has {len(line)} bytes, and the limit is {MAX_LINE_BYTES}")
         async with self._order:
-            if self._segment is None:
-                self._segment = await self._publisher.open_segment()
-                self._rotation = asyncio.create_task(self._rotate(self._segment))
-            await self._segment.write(line + b"\n")
+            try:
+                await self._write(line + b"\n")
+            except SegmentError:
+                # Readers have whole lines only; this one goes into the next segment.
+                self._segment = None
+                await self._write(line + b"\n")
+
+    async def _write(self, line: bytes) -> None:
+        if self._segment is None:
+            await cancel_and_wait(self._rotation)
+            self._segment = await self._publisher.open_segment()
+            self._rotation = asyncio.create_task(self._rotate(self._segment))
+        await self._segment.write(line)
 
     async def close(self, *, delete: bool = False) -> None:
         """End the open segment and stop. Idempotent."""

@@ -8,7 +8,7 @@ TrickleError
 │   └── ChannelUnreachable  (ConnectionError)  the path was away for longer than the retries allow
 ├── SegmentError            one segment; the channel may go on
 │   ├── SegmentRejected                        the server refused it, with a status
-│   ├── SegmentTruncated    (ConnectionError)  the body was cut before its end
+│   ├── SegmentTruncated    (ConnectionError)  the body was cut before its end, in or out
 │   └── SegmentTimeout      (TimeoutError)     nobody took the bytes in time
 ├── MessageError            (ValueError)       a JSON channel: not one object, or too large
 └── MediaError              (ValueError)       what was read is no media that we can handle
@@ -63,7 +63,7 @@ class SegmentRejected(SegmentError):
 
 
 class SegmentTruncated(SegmentError, ConnectionError):
-    """The body of a segment was cut before its end."""
+    """The body of a segment was cut before its end, while we read or wrote it."""
 
     retryable = True
 

@@ -19,6 +19,7 @@ from .errors import (
     SegmentError,
     SegmentRejected,
     SegmentTimeout,
+    SegmentTruncated,
 )
 
 if TYPE_CHECKING:
@@ -157,11 +158,13 @@ class SegmentWriter:
                     raise
                 failure: Exception = error
             except (aiohttp.ClientError, OSError) as error:
+                if self._begun:
+                    raise SegmentTruncated(
+                        f"segment {self.seq} was cut: {error!r}", url=self._url
+                    ) from error
                 failure = ChannelUnreachable(
                     f"segment {self.seq} could not be delivered: {error!r}", url=self._url
                 )
-                if self._begun:
-                    raise failure from error
             now = loop.time()
             # A preconnect may wait long before it fails; only failures in a row count.
             if failing_since is None or now - started > self._retry_s:

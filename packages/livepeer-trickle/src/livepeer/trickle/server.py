@@ -55,7 +55,11 @@ class TrickleServer:
         self._channels: dict[str, Channel] = {}
 
     def add_routes(self, app: web.Application, base: str = "/") -> None:
-        """Mount the wire's routes under `base` and tie the idle sweeper to the application."""
+        """Mount the wire's routes under `base` and tie the idle sweeper to the application.
+
+        Run the application with `handler_cancellation=True`: readers that go away while they wait
+        at the edge, as go-livepeer's do every 20 s, would otherwise stay until the segment ends.
+        """
         base = base.rstrip("/")
         app.router.add_route("POST", base + "/{name}", self._create)
         app.router.add_route("DELETE", base + "/{name}", self._delete)
@@ -166,7 +170,7 @@ class TrickleServer:
             return await _turned_away(request, channel, segment, headers)
         if not first:
             channel.end(segment, time.monotonic())
-            return web.Response(headers=headers | {"Connection": "close"})
+            return _closing(web.Response(headers=headers))
         chunk = first
         while chunk:
             if segment.size + len(chunk) > self.max_segment_bytes:
@@ -271,7 +275,7 @@ async def _turned_away(
     """Answer a publisher whose segment somebody else ended before its first byte."""
     channel.rewind(segment)
     closed = {CLOSED: CLOSED_VALUE} if channel.closed else {}
-    response = web.Response(headers={**headers, **closed, "Connection": "close"})
+    response = _closing(web.Response(headers={**headers, **closed}))
     await response.prepare(request)
     await response.write_eof()
     if request.transport is not None and not request.content.total_bytes:
@@ -283,6 +287,12 @@ async def _turned_away(
 def _error(status: int, text: str, *, close: bool = False) -> web.Response:
     """A refusal in the shape of Go's `http.Error`."""
     headers = {"X-Content-Type-Options": "nosniff"}
-    if close:
-        headers["Connection"] = "close"
-    return web.Response(status=status, text=text + "\n", headers=headers)
+    response = web.Response(status=status, text=text + "\n", headers=headers)
+    return _closing(response) if close else response
+
+
+def _closing(response: web.Response) -> web.Response:
+    """Announce that the connection closes after this answer, and have it closed."""
+    response.headers["Connection"] = "close"
+    response.force_close()
+    return response

@@ -20,6 +20,10 @@ AHEAD_PAUSE_S = 0.25
 """How long to wait when the server says that its edge is behind the segment we ask for."""
 
 
+class _Refresh(Exception):
+    """Nothing came for a while, which at the edge is ordinary."""
+
+
 class SegmentReader:
     """One segment that is being read: iterate over its bytes as they arrive.
 
@@ -129,8 +133,10 @@ class TrickleSubscriber:
             self._current.close()
         task = self._ahead or asyncio.create_task(self._fetch(self._session, self._seq))
         self._ahead = task
-        reader = await task
+        # Not awaited itself: who is cancelled while waiting may ask again, and miss nothing.
+        await asyncio.wait((task,))
         self._ahead = None
+        reader = task.result()
         if reader is None:
             self._over = True
             raise StopAsyncIteration
@@ -190,7 +196,7 @@ class TrickleSubscriber:
                 raise ChannelUnreachable("the shared session was closed", url=self.url)
             try:
                 response = await self._get(session, seq)
-            except TimeoutError:
+            except _Refresh:
                 failing_since = loop.time()
                 continue
             except (aiohttp.ClientError, OSError) as error:
@@ -212,5 +218,11 @@ class TrickleSubscriber:
             await asyncio.sleep(next(waits))
 
     async def _get(self, session: aiohttp.ClientSession, seq: int) -> aiohttp.ClientResponse:
-        async with asyncio.timeout(self._refresh_s):
-            return await session.get(segment_url(self.url, seq))
+        try:
+            async with asyncio.timeout(self._refresh_s) as limit:
+                return await session.get(segment_url(self.url, seq))
+        except TimeoutError:
+            # A connect that timed out is a failure, and of the same builtin type.
+            if limit.expired():
+                raise _Refresh from None
+            raise

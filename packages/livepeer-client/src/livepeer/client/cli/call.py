@@ -54,6 +54,8 @@ def call(
         raise failed(error, 2) from None
     except ClientError as error:
         raise failed(error, 1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 async def _call(client: Client, capability: str, body: object, route: str, timeout: int) -> None:

@@ -97,7 +97,10 @@ def _run(
         from livepeer.client.media import MediaSource  # lazy: PyAV
         from livepeer.trickle.errors import TrickleError
     except ModuleNotFoundError as error:
-        raise failed(error, 1) from None
+        if error.name not in ("av", "numpy"):
+            raise
+        text = f"media files need {error.name}: pip install 'livepeer-client[media]'"
+        raise failed(ModuleNotFoundError(text), 1) from None
     try:
         with MediaSource(path) as source:
             return asyncio.run(_transfer(source, capability, orchestrators, output, options))
@@ -184,6 +187,8 @@ def _report(summary: Summary, output: Path | None, recorded: bool) -> int:
         err=True,
     )
     errors = list(summary.errors)
+    if summary.frames_in and not summary.frames_out:
+        typer.echo("no frame came out: a hook that returns nothing drops its frame", err=True)
     if recorded:
         typer.echo(f"recorded: {output}", err=True)
     elif output is not None:

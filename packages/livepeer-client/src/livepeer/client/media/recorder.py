@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
+import secrets
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
 
 import av
@@ -21,6 +17,7 @@ from .source import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -59,9 +56,8 @@ class Recorder:
             self.pipe = BytePipe()
             return
         _check_container(target)
-        handle, name = tempfile.mkstemp(suffix=".ts", prefix=f".{target.name}.", dir=target.parent)
-        self._raw_path = Path(name)
-        self._raw = os.fdopen(handle, "wb")
+        self._raw_path = _beside(target, ".ts")
+        self._raw = self._raw_path.open("xb")
         self.pipe = _Tee(self._raw)
 
     def run(self, on_unit: Callable[[AccessUnit, float], None]) -> None:
@@ -78,7 +74,7 @@ class Recorder:
     def finish(self) -> bool:
         """Write the target of what came, and remove the raw bytes; False when nothing came.
 
-        Leaving the context does this, too.
+        Leaving the context without it leaves the target as it was.
 
         Raises:
             MediaError: The container of the target cannot hold what came.
@@ -91,13 +87,23 @@ class Recorder:
         try:
             if not self._raw_path.stat().st_size:
                 return False
-            if self._target.suffix.lower() in _TRANSPORT_SUFFIXES:
-                shutil.copyfile(self._raw_path, self._target)
-            else:
-                return _remux(self._raw_path, self._target)
-            return True
+            return self._replace_target(self._target)
         finally:
             self.discard()
+
+    def _replace_target(self, target: Path) -> bool:
+        """Write beside the target first: a file that is there is replaced by a whole one only."""
+        if target.suffix.lower() in _TRANSPORT_SUFFIXES:
+            self._raw_path.replace(target)
+            return True
+        whole = _beside(target, target.suffix)
+        try:
+            written = _remux(self._raw_path, whole, target.name)
+            if written:
+                whole.replace(target)
+            return written
+        finally:
+            whole.unlink(missing_ok=True)
 
     def discard(self) -> None:
         """Remove the raw bytes. Idempotent."""
@@ -109,7 +115,7 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.finish()
+        self.discard()
 
 
 class _Tee(BytePipe):
@@ -125,25 +131,27 @@ class _Tee(BytePipe):
         return data
 
 
+def _beside(target: Path, suffix: str) -> Path:
+    """A new hidden name in the target's folder; with the rights that any new file there has."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}{suffix}")
+
+
 def _check_container(target: Path) -> None:
     if not target.parent.is_dir():
         raise MediaError(f"there is no folder {target.parent} for {target.name}")
-    handle, name = tempfile.mkstemp(
-        suffix=target.suffix, prefix=f".{target.name}.", dir=target.parent
-    )
-    os.close(handle)
+    trial = _beside(target, target.suffix)
     try:
-        av.open(name, "w").close()
+        av.open(str(trial), "w").close()
     except (FFmpegError, ValueError) as error:
         raise MediaError(
             f"{target.name} cannot be written: its suffix names no container (try .mp4, .mkv, .ts)"
         ) from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        trial.unlink(missing_ok=True)
 
 
-def _remux(raw: Path, target: Path) -> bool:
-    """Write the target; False when there is nothing to write."""
+def _remux(raw: Path, target: Path, name: str) -> bool:
+    """Write the target, `name` for the user; False when there is nothing to write."""
     try:
         with av.open(str(raw), format="mpegts", options=_PROBE) as source:
             streams: list[VideoStream | AudioStream] = [
@@ -156,10 +164,8 @@ def _remux(raw: Path, target: Path) -> bool:
                 _copy(source, present, target)
             return bool(present)
     except (FFmpegError, ValueError) as error:
-        with suppress(OSError):
-            target.unlink()
         reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"{target.name} cannot be written: {reason}") from error
+        raise MediaError(f"{name} cannot be written: {reason}") from error
 
 
 def _copy(

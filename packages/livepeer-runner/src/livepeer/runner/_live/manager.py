@@ -57,6 +57,8 @@ class SessionManager:
             if self._set_up and self._author is not None:
                 async with asyncio.timeout(self._settings.stop_timeout_s):
                     await self._author.call(None, self._pipeline.teardown)
+        except TimeoutError:
+            _log.error("teardown() did not run in time: another hook is still running, or it is")
         finally:
             if self._http is not None:
                 await self._http.close()
@@ -85,7 +87,7 @@ class SessionManager:
                 outlet,
                 self._http,
                 self._settings,
-                ended=lambda: self._forget(stream_id),
+                ended=lambda: self._forget(session),
             )
             await session.start(params or {})
             self._sessions[stream_id] = session
@@ -104,8 +106,11 @@ class SessionManager:
         names = [*self._sessions, *self._starting] if stream_id is None else [stream_id]
         # One that begins is stopped as soon as it has begun.
         self._stop_wanted.update({name: reason for name in names if name in self._starting})
-        sessions = [self._sessions.pop(name) for name in names if name in self._sessions]
+        sessions = [self._sessions[name] for name in names if name in self._sessions]
+        # An id is free again when its session has ended: both would use the same channels.
         await asyncio.gather(*(session.stop(reason) for session in sessions))
+        for session in sessions:
+            self._forget(session)
 
     def _find(self, stream_id: str | None) -> Session:
         if stream_id is None and len(self._sessions) == 1:
@@ -115,5 +120,6 @@ class SessionManager:
             raise NoSession(f"there is no stream {stream_id or 'without an id'}")
         return session
 
-    def _forget(self, stream_id: str) -> None:
-        self._sessions.pop(stream_id, None)
+    def _forget(self, session: Session) -> None:
+        if self._sessions.get(session.stream_id) is session:
+            del self._sessions[session.stream_id]

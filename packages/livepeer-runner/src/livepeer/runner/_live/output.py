@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from livepeer.trickle import TricklePublisher
-from livepeer.trickle.errors import ChannelError, TrickleError
+from livepeer.trickle.errors import SegmentError, TrickleError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -47,18 +47,15 @@ class Output:
         Raises:
             ChannelError: The channel is gone.
         """
-        if piece.starts:
-            await self._end_segment()
-            self._segment = await self._publisher.open_segment()
-            self._begun += 1
-        if self._segment is None:
-            return
         try:
-            await self._segment.write(piece.data)
-        except ChannelError:
-            raise
-        except TrickleError as error:
-            _log.warning("the rest of output segment %d is lost: %s", self._segment.seq, error)
+            if piece.starts:
+                await self._end_segment()
+                self._begun += 1
+                self._segment = await self._publisher.open_segment()
+            if self._segment is not None:
+                await self._segment.write(piece.data)
+        except SegmentError as error:
+            _log.warning("the rest of output segment %d is lost: %s", self._begun - 1, error)
             self._stats.segments_lost += 1
             self._segment = None
 

@@ -15,7 +15,7 @@ from livepeer.runner.errors import HookFailed
 from livepeer.trickle import TrickleSubscriber
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.channels import KEEP_ALIVE, decode_message
-from livepeer.trickle.errors import MessageError, TrickleError
+from livepeer.trickle.errors import MessageError, SegmentError, TrickleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,8 +101,13 @@ class Session:
         self._watch = asyncio.create_task(self._watch_control(), name="control")
 
     async def update(self, params: Mapping[str, Any]) -> None:
-        """Run `on_params_update`; raises `HookFailed`."""
-        await self._stage.update(params)
+        """Run `on_params_update`; raises `HookFailed`, also when it takes too long."""
+        limit = self._settings.hook_update_timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                await self._stage.update(params)
+        except TimeoutError as error:
+            raise HookFailed(f"on_params_update() took longer than {limit:g} s") from error
         self._outlet.emit_event(self._event("params_update", params=dict(params)))
 
     async def stop(self, reason: str) -> None:
@@ -169,7 +174,8 @@ class Session:
             self._outlet.emit_event(self._event("error", message=str(error)))
         except Exception as error:  # noqa: BLE001 - a supervisor: the channels must tell
             _log.error("stream %s: the media failed", self.stream_id, exc_info=error)
-            self._outlet.emit_event(self._event("error", message=f"{type(error).__name__}"))
+            message = f"the media failed: {type(error).__name__}: {error}"
+            self._outlet.emit_event(self._event("error", message=message))
         # Readers who are behind learn here how much there is; the channel is closed for the
         # others after a while, because a closed channel forgets what was not read.
         segments = 0 if self._output is None else self._output.segments
@@ -204,23 +210,49 @@ class Session:
 
     async def _watch_control(self) -> None:
         """Apply what the control channel brings, and end the session when it is over."""
-        reason = "the control channel ended"
+        reason = "the control channel failed"
+        try:
+            reason = await self._read_control()
+        except TrickleError as error:
+            reason = f"the control channel failed: {error}"
+        finally:
+            # Whatever happened: nobody else notices that the caller is gone.
+            if self._stopping is None and not self._cancelled():
+                self._stopping = asyncio.create_task(self._stop(reason), name="stop")
+            if self._stopping is not None:
+                self._stopping.add_done_callback(lambda _: self._ended())
+
+    @staticmethod
+    def _cancelled() -> bool:
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    async def _read_control(self) -> str:
+        """Until the channel ends or falls silent; why the session is over."""
+        silence_s = self._settings.control_silence_s
         subscriber = TrickleSubscriber(self._channels.control, start=0, session=self._http)
+        updates: set[asyncio.Task[None]] = set()
         try:
             async with subscriber:
                 while True:
-                    async with asyncio.timeout(self._settings.control_silence_s):
-                        segment = await anext(subscriber)
-                        body = await segment.read()
-                    await self._control(body)
-        except StopAsyncIteration:
-            pass
+                    async with asyncio.timeout(silence_s):
+                        segment = await anext(subscriber, None)
+                        if segment is None:
+                            return "the control channel ended"
+                        try:
+                            body = await segment.read()
+                        except (SegmentError, MessageError) as error:
+                            self._refuse(error)
+                            continue
+                    # Not awaited: a hook that takes long must not be mistaken for silence. The
+                    # author's thread keeps them in order.
+                    update = asyncio.create_task(self._control(body), name="update")
+                    updates.add(update)
+                    update.add_done_callback(updates.discard)
         except TimeoutError:
-            reason = f"the control channel was silent for {self._settings.control_silence_s:g} s"
-        except TrickleError as error:
-            reason = f"the control channel failed: {error}"
-        self._stopping = self._stopping or asyncio.create_task(self._stop(reason), name="stop")
-        self._stopping.add_done_callback(lambda _: self._ended())
+            return f"the control channel was silent for {silence_s:g} s"
+        finally:
+            await cancel_and_wait(*updates)
 
     async def _control(self, body: bytes) -> None:
         """One document: parameters, as an update by the route would bring them."""
@@ -231,5 +263,8 @@ class Session:
             if message != KEEP_ALIVE:
                 await self.update(message)
         except (MessageError, HookFailed) as error:
-            _log.warning("an update by the control channel was refused: %s", error)
-            self._outlet.emit_event(self._event("error", message=str(error)))
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        _log.warning("an update by the control channel was refused: %s", error)
+        self._outlet.emit_event(self._event("error", message=str(error)))

@@ -94,9 +94,10 @@ class InProcessStage:
         while not self._interrupted.is_set():
             try:
                 return _frames(future.result(timeout=_POLL_S), hook, type(frame))
-            except concurrent.futures.TimeoutError:
-                if future.done():
-                    raise _failed(hook, future.exception()) from future.exception()
+            except concurrent.futures.TimeoutError as error:
+                # Of the hook's own, or it came in the last moment: asked again, it is here at once.
+                if future.done() and future.exception() is not None:
+                    raise _failed(hook, error) from error
             except HookFailed:
                 raise
             except Exception as error:

@@ -104,7 +104,8 @@ class Transform:
         ]
         feed = asyncio.create_task(self._feed(), name="feed")
         try:
-            await asyncio.gather(feed, *threads)
+            # Shielded: cancelled is who waits, and not the thread.
+            await asyncio.gather(feed, *map(asyncio.shield, threads))
             if self._output is not None:
                 await self._output.finish()
         finally:
@@ -177,6 +178,8 @@ class Transform:
         kind: Kind = "video" if isinstance(item, VideoFrame) else "audio"
         if isinstance(item, (AccessUnit, StreamInfo)) or kind not in self._stage.kinds:
             return [item]
+        if self._interrupted.is_set():
+            return []
         try:
             results = list[object](self._stage.process(item))
         except HookFailed as error:

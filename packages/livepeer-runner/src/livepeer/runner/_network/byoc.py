@@ -72,7 +72,7 @@ class ByocRegistrar:
     @property
     def token(self) -> str | None:
         """The token of the registration, once the orchestrator has taken it."""
-        return self.capability.token if self._registered else None
+        return self.capability.token or None if self._registered else None
 
     async def announce(self) -> None:
         """Register; refused connections, timeouts and 5xx are tried again, with backoff.
@@ -177,7 +177,7 @@ def byoc_registrar(settings: Settings, class_name: str) -> ByocRegistrar:
         price=_price(settings.capability_price, settings.capability_currency),
         currency=settings.capability_currency,
         description=settings.capability_description,
-        token=secrets.token_urlsafe(32),
+        token=secrets.token_urlsafe(32) if settings.capability_token else "",
     )
     return ByocRegistrar(capability, settings)
 

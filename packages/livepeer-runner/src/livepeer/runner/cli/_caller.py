@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_STOP_S = 10.0
+_STOP_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)

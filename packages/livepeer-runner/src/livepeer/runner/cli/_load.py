@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.live import LivePipeline
 from livepeer.runner.pipeline import Pipeline
+from livepeer.runner.serving import loading
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -58,7 +59,8 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with loading():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise _author_error(f"{path} does not load", error, path) from error
     return module

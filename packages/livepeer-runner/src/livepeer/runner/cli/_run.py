@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import secrets
 import signal
 import sys
 from contextlib import suppress
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 _PORTS = (5000, 8935, 9935)
 _STATS_INTERVAL_S = 0.25
 _INTERRUPTED = 130
+_DRAIN_S = 2
 
 
 class UsageError(Exception):
@@ -145,6 +147,12 @@ async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answe
     stopping = asyncio.create_task(_wait(stop))
     try:
         await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            # From here on another Ctrl-C ends the process at once, and what the server has to say
+            # of requests that are cut short is no news.
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(signal.SIGINT)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     finally:
         await cancel_and_wait(stopping)
         if not work.done():
@@ -157,19 +165,32 @@ async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answe
 async def _work(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
     ports = request.chosen_ports
     name = capability_name(type(pipeline).__name__)
+    secret = secrets.token_urlsafe(16)
     with bind("127.0.0.1", ports[0]) as sock:
         async with LocalNetwork(
-            orchestrator_port=ports[1], gateway_port=ports[2], verify=request.verify
+            orchestrator_port=ports[1],
+            gateway_port=ports[2],
+            secret=secret,
+            verify=request.verify,
         ) as network:
             settings = load_settings(
                 host="127.0.0.1",
                 port=ports[0],
+                # All that concerns the registration, so that an environment which is set for
+                # another orchestrator does not reach this one.
                 orch_url=network.orchestrator_url,
+                orch_token=secret,
+                capability_price=0,
+                capability_currency="wei",
+                # So that the documents' "Try it out" and a plain curl reach the runner.
+                capability_token=False,
                 capability_name=name,
                 capability_url=f"http://127.0.0.1:{sock.getsockname()[1]}",
                 live_policy="drop" if request.live else "wait",
                 stats_interval_s=_STATS_INTERVAL_S,
                 setup_failure_linger_s=0.0,
+                drain_timeout_s=_DRAIN_S,
+                stop_timeout_s=_DRAIN_S,
             )
             async with running(pipeline, settings, sock) as server:
                 await server.wait_registered()

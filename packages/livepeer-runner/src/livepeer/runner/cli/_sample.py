@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 from typing import TYPE_CHECKING, cast
 
@@ -35,6 +36,11 @@ def _value(schema: Mapping[str, object]) -> object:
     return _PLACEHOLDERS.get(str(schema.get("type", "")))
 
 
+def _livepeer() -> list[str]:
+    """How the command was reached, so that a pasted line finds it: `uv run` sets this variable."""
+    return ["uv", "run", "livepeer"] if "UV" in os.environ else ["livepeer"]
+
+
 def batch_commands(capability: str, gateway: str, body: dict[str, object]) -> list[str]:
     """The call by `livepeer`, and the same by curl."""
     text = json.dumps(body)
@@ -46,7 +52,7 @@ def batch_commands(capability: str, gateway: str, body: dict[str, object]) -> li
     }
     header = base64.b64encode(json.dumps(job).encode()).decode()
     return [
-        shlex.join(["livepeer", "call", capability, text, "--gateway", gateway]),
+        shlex.join([*_livepeer(), "call", capability, text, "--gateway", gateway]),
         shlex.join(
             ["curl", f"{gateway}/process/request/predict", "-H", f"Livepeer: {header}", "-d", text]
         ),
@@ -55,5 +61,5 @@ def batch_commands(capability: str, gateway: str, body: dict[str, object]) -> li
 
 def live_commands(capability: str, orchestrator: str) -> list[str]:
     """The stream of a file."""
-    stream = ["livepeer", "stream", capability, "--orchestrator", orchestrator]
+    stream = [*_livepeer(), "stream", capability, "--orchestrator", orchestrator]
     return [shlex.join([*stream, "--input", "in.mp4", "--output", "out.mp4"])]

@@ -30,6 +30,21 @@ _LARGE_PIXELS: Final = 1280 * 720
 _AAC_FRAME: Final = 1024
 # Beyond this the track has a hole, and its clock is set anew so that picture and sound stay level.
 _AUDIO_GAP_S: Final = 0.05
+# Sound of any other rate is resampled to the first.
+_AAC_RATES: Final = (
+    48000,
+    96000,
+    88200,
+    64000,
+    44100,
+    32000,
+    24000,
+    22050,
+    16000,
+    12000,
+    11025,
+    8000,
+)
 _AAC_LAYOUTS: Final = frozenset({"mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"})
 
 
@@ -152,8 +167,11 @@ class AudioEncoder:
         # The resampler counts in the frame's time base, which may be far coarser than a sample.
         raw, rate = frame.raw, frame.sample_rate
         raw.pts, raw.time_base = round(frame.pts * frame.time_base * rate), Fraction(1, rate)
-        for ready in self._resampler.resample(raw):
-            units += self._encode(ready)
+        try:
+            for ready in self._resampler.resample(raw):
+                units += self._encode(ready)
+        except (FFmpegError, ValueError) as error:
+            raise MediaError(f"the sound cannot be encoded: {error}") from error
         return units
 
     def flush(self) -> list[AccessUnit]:
@@ -171,16 +189,20 @@ class AudioEncoder:
         context = av.CodecContext.create("aac", "w")
         assert isinstance(context, AudioCodecContext)
         layout = frame.layout if frame.layout in _AAC_LAYOUTS else "stereo"
-        context.sample_rate = frame.sample_rate
+        rate = frame.sample_rate if frame.sample_rate in _AAC_RATES else _AAC_RATES[0]
+        context.sample_rate = rate
         context.layout = layout
         context.format = "fltp"
         context.time_base = TIME_BASE
         context.bit_rate = self._options.audio_bitrate_bps * context.layout.nb_channels
-        context.open()
+        try:
+            context.open()
+        except FFmpegError as error:
+            raise MediaError(f"{layout} sound at {rate} Hz cannot be encoded: {error}") from error
         self._header = ADTSHeader(context.extradata or b"")
         self._context = context
         self._resampler = av.AudioResampler(
-            format="fltp", layout=layout, rate=frame.sample_rate, frame_size=_AAC_FRAME
+            format="fltp", layout=layout, rate=rate, frame_size=_AAC_FRAME
         )
 
     def _encode(self, frame: av.AudioFrame | None) -> list[AccessUnit]:

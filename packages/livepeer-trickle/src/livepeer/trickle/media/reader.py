@@ -11,6 +11,8 @@ from av.audio.stream import AudioStream
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from livepeer.trickle.errors import MediaError
+
 from ._mpegts import STREAM_TYPES
 from .clock import TIME_BASE, to_ticks
 from .frames import AudioFrame, VideoFrame
@@ -19,7 +21,6 @@ from .units import AccessUnit, Kind, begins_h264_sequence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from av.container import InputContainer
     from av.stream import Stream
 
     from .pipe import BytePipe
@@ -47,12 +48,10 @@ class StreamInfo:
     Attributes:
         codecs: The codec of each elementary stream, by libavcodec's name.
         decoded: The kinds that come as frames; the others come as access units.
-        container: The open demuxer, for a remuxer to take the streams' parameters from.
     """
 
     codecs: dict[Kind, str]
     decoded: frozenset[Kind]
-    container: InputContainer
 
 
 @dataclass(slots=True)
@@ -93,7 +92,7 @@ class MediaReader:
             self.stats.runs += 1
             try:
                 yield from self._run()
-            except FFmpegError as error:
+            except (FFmpegError, MediaError) as error:
                 self.stats.unreadable = [*self.stats.unreadable[-9:], str(error)]
                 _log.warning("a stretch of the stream is not readable as MPEG-TS: %s", error)
             self._pipe.skip_run()
@@ -106,7 +105,9 @@ class MediaReader:
             codecs: dict[Kind, str] = {}
             for stream in container.streams:
                 kind = _kind(stream)
-                if kind is not None and kind not in codecs:
+                # No codec context: nothing here can decode it.
+                known = isinstance(stream, (VideoStream, AudioStream)) and stream.codec_context
+                if kind is not None and kind not in codecs and known:
                     assert isinstance(stream, (VideoStream, AudioStream))
                     stream.codec_context.thread_type = "SLICE"
                     streams[stream.index] = stream
@@ -114,8 +115,10 @@ class MediaReader:
             foreign: set[Kind] = {
                 kind for kind, codec in codecs.items() if codec not in STREAM_TYPES
             }
+            if not streams:
+                raise MediaError("the stream holds neither video nor audio that we know")
             decoded = (self._decode | foreign) & codecs.keys()
-            yield StreamInfo(codecs, frozenset(decoded), container)
+            yield StreamInfo(codecs, frozenset(decoded))
             for packet in container.demux(list(streams.values())):
                 # Not its `stream_index`: that of the packet that flushes a decoder is always 0.
                 stream = streams[packet.stream.index]
