@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from conftest import Runner
-
     from livepeer.client.testing import FakeOrchestrator
 
 NOBODY = "http://127.0.0.1:9"

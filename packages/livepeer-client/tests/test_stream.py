@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from conftest import Runner
-
     from livepeer.client.testing import FakeOrchestrator, RunnerRequest
 
 
