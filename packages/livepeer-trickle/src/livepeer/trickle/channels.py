@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 from ._wire import JSON, JSONL
@@ -156,7 +157,7 @@ class JSONLPublisher:
                     _log.warning("a data segment was lost: %s", error)
 
 
-class _MessageReader:
+class _MessageReader(ABC):
     """What both JSON readers do: iterate over messages, log and skip what is none."""
 
     def __init__(
@@ -184,8 +185,9 @@ class _MessageReader:
             except TrickleError as error:
                 _log.warning("skipped the rest of segment %d: %s", segment.seq, error)
 
+    @abstractmethod
     def _documents(self, segment: SegmentReader) -> AsyncIterator[bytes]:
-        raise NotImplementedError
+        """The documents of one segment."""
 
     async def aclose(self) -> None:
         """Stop reading. Idempotent."""
