@@ -11,20 +11,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._http import trickle_session
+    from ._reader import SegmentReader
+    from ._writer import SegmentWriter
     from .channels import JSONLPublisher, JSONLSubscriber, JSONPublisher, JSONSubscriber
     from .errors import TrickleError
-    from .publisher import SegmentWriter, TricklePublisher
+    from .events import Ended, Gap, Retry, TrickleEvent
+    from .publisher import TricklePublisher
     from .server import TrickleServer
-    from .subscriber import SegmentReader, TrickleSubscriber
+    from .stats import PublisherStats, ServerStats, SubscriberStats
+    from .subscriber import TrickleSubscriber
 
 __all__ = [
+    "Ended",
+    "Gap",
     "JSONLPublisher",
     "JSONLSubscriber",
     "JSONPublisher",
     "JSONSubscriber",
+    "PublisherStats",
+    "Retry",
     "SegmentReader",
     "SegmentWriter",
+    "ServerStats",
+    "SubscriberStats",
     "TrickleError",
+    "TrickleEvent",
     "TricklePublisher",
     "TrickleServer",
     "TrickleSubscriber",
@@ -32,13 +43,20 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Ended": "events",
+    "Gap": "events",
     "JSONLPublisher": "channels",
     "JSONLSubscriber": "channels",
     "JSONPublisher": "channels",
     "JSONSubscriber": "channels",
-    "SegmentReader": "subscriber",
-    "SegmentWriter": "publisher",
+    "PublisherStats": "stats",
+    "Retry": "events",
+    "SegmentReader": "_reader",
+    "SegmentWriter": "_writer",
+    "ServerStats": "stats",
+    "SubscriberStats": "stats",
     "TrickleError": "errors",
+    "TrickleEvent": "events",
     "TricklePublisher": "publisher",
     "TrickleServer": "server",
     "TrickleSubscriber": "subscriber",

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Self
 from ._wire import JSON, JSONL
 from .aio import cancel_and_wait
 from .errors import MessageError, SegmentError, TrickleError
-from .publisher import SegmentWriter, TricklePublisher
-from .subscriber import SegmentReader, TrickleSubscriber
+from .publisher import TricklePublisher
+from .subscriber import TrickleSubscriber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     import aiohttp
+
+    from ._reader import SegmentReader
+    from ._writer import SegmentWriter
 
 _log = logging.getLogger(__name__)
 

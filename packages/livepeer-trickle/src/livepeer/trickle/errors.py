@@ -5,12 +5,14 @@ TrickleError
 ├── ChannelError            the channel as a whole
 │   ├── ChannelNotFound     (LookupError)      no such channel, or no longer
 │   ├── ChannelClosed       (EOFError)         closed while we wrote to it
+│   ├── ChannelRefused      (PermissionError)  the server does not let us have it
 │   └── ChannelUnreachable  (ConnectionError)  the path was away for longer than the retries allow
 ├── SegmentError            one segment; the channel may go on
 │   ├── SegmentRejected                        the server refused it, with a status
 │   ├── SegmentTruncated    (ConnectionError)  the body was cut before its end, in or out
 │   └── SegmentTimeout      (TimeoutError)     nobody took the bytes in time
 ├── MessageError            (ValueError)       a JSON channel: not one object, or too large
+├── Refused                 (PermissionError)  a no with a reason, for `authorize` to raise
 └── MediaError              (ValueError)       what was read is no media that we can handle
 ```
 
@@ -44,6 +46,10 @@ class ChannelClosed(ChannelError, EOFError):
     """The channel was closed while we wrote to it."""
 
 
+class ChannelRefused(ChannelError, PermissionError):
+    """The server does not let us have the channel; its status says why."""
+
+
 class ChannelUnreachable(ChannelError, ConnectionError):
     """The server could not be reached for longer than the retries allow."""
 
@@ -74,6 +80,21 @@ class SegmentTimeout(SegmentError, TimeoutError):
 
 class MessageError(TrickleError, ValueError):
     """A message that is not one JSON object, or is larger than the limit."""
+
+
+class Refused(TrickleError, PermissionError):
+    """What a server's `authorize` raises to say no with a reason and a status of its own.
+
+    Args:
+        message: The reason; the caller is told.
+        status: Any 4xx.
+    """
+
+    def __init__(self, message: str, *, status: int = 403) -> None:
+        if not 400 <= status < 500:
+            raise ValueError(f"status={status}: a refusal is a 4xx")
+        super().__init__(message, status=status)
+        self.refusal: int = status
 
 
 class MediaError(TrickleError, ValueError):

@@ -3,208 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import logging
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
+from yarl import URL
 
-from ._http import backoff, owned_or_given
-from ._wire import CLOSED, MPEGTS, segment_url
+from ._http import owned_or_given
+from ._reporter import Reporter
+from ._retry import persist
+from ._wire import EXPECT_CONTENT, LATEST, MPEGTS, NEXT, RESET, parse_header_seq
+from ._writer import SegmentWriter, WriterOptions
 from .aio import cancel_and_wait
 from .errors import (
     ChannelClosed,
+    ChannelError,
     ChannelNotFound,
     ChannelUnreachable,
-    SegmentError,
     SegmentRejected,
-    SegmentTimeout,
-    SegmentTruncated,
+    TrickleError,
 )
+from .stats import PublisherStats
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from types import TracebackType
+
+    from .events import TrickleEvent
+
+_log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 1024 * 1024
-
-
-class SegmentWriter:
-    """One segment that is being published; an async context manager that closes it.
-
-    Bytes go out as they are written. When `buffer_bytes` wait for the network, `write` waits too.
-    """
-
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        channel_url: str,
-        seq: int,
-        content_type: str,
-        *,
-        buffer_bytes: int,
-        write_timeout_s: float,
-        retry_s: float,
-    ) -> None:
-        self.seq = seq
-        self._session = session
-        self._channel_url = channel_url
-        self._url = segment_url(channel_url, seq)
-        self._content_type = content_type
-        self._buffer_bytes = buffer_bytes
-        self._write_timeout_s = write_timeout_s
-        self._retry_s = retry_s
-        self._chunks: deque[bytes] = deque()
-        self._buffered = 0
-        self._ended = False
-        self._begun = False
-        self._changed = asyncio.Event()
-        self._drained = asyncio.Event()
-        self._post = asyncio.create_task(self._deliver(), name=f"trickle POST {seq}")
-        # One that was connected ahead may fail and never be taken: its error is nobody's then.
-        self._post.add_done_callback(lambda post: post.cancelled() or post.exception())
-
-    async def write(self, data: bytes) -> None:
-        """Append bytes to the segment.
-
-        Raises:
-            SegmentTimeout: The server took nothing for `write_timeout_s`.
-            TrickleError: The segment or its channel failed; the bytes may be lost.
-            ValueError: The segment was closed before.
-        """
-        if self._ended:
-            raise ValueError(f"segment {self.seq} is closed")
-        self.check()
-        self._chunks.append(data)
-        self._buffered += len(data)
-        self._changed.set()
-        while self._buffered > self._buffer_bytes:
-            self._drained.clear()
-            await self._wait_for_drain()
-
-    async def close(self) -> None:
-        """End the segment and wait until the server has all of it. Idempotent.
-
-        Raises:
-            TrickleError: The segment did not arrive whole.
-        """
-        self._ended = True
-        self._changed.set()
-        while not self._post.done():
-            self._drained.clear()
-            await self._wait_for_drain()
-        self.check()
-
-    async def abort(self) -> None:
-        """Cut the connection and leave the segment unfinished. Idempotent."""
-        self._ended = True
-        await cancel_and_wait(self._post)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            await self.close()
-        else:
-            await self.abort()
-
-    async def _wait_for_drain(self) -> None:
-        draining = asyncio.ensure_future(self._drained.wait())
-        try:
-            done, _ = await asyncio.wait(
-                (draining, self._post),
-                timeout=self._write_timeout_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            draining.cancel()
-        if not done:
-            await cancel_and_wait(self._post)
-            raise SegmentTimeout(
-                f"nothing was taken of segment {self.seq} for {self._write_timeout_s:g} s",
-                url=self._url,
-            )
-        self.check()
-
-    @property
-    def ended(self) -> bool:
-        """Whether the exchange with the server is over, well or badly."""
-        return self._post.done()
-
-    def check(self) -> None:
-        """Raise what ended the segment before we did; nothing while it is well."""
-        if not self._post.done():
-            return
-        if self._post.cancelled():
-            raise SegmentError(f"segment {self.seq} was aborted", url=self._url)
-        error = self._post.exception()
-        if error is not None:
-            raise error
-        if not self._ended or self._chunks:
-            raise SegmentRejected(f"the server ended segment {self.seq} early", url=self._url)
-
-    async def _deliver(self) -> None:
-        """Post the segment; begin anew for as long as no byte of it was handed to the network."""
-        loop = asyncio.get_running_loop()
-        waits = backoff()
-        failing_since: float | None = None
-        while True:
-            started = loop.time()
-            try:
-                await self._attempt()
-                return
-            except SegmentRejected as error:
-                if self._begun or not error.retryable:
-                    raise
-                failure: Exception = error
-            except (aiohttp.ClientError, OSError) as error:
-                if self._begun:
-                    raise SegmentTruncated(
-                        f"segment {self.seq} was cut: {error!r}", url=self._url
-                    ) from error
-                failure = ChannelUnreachable(
-                    f"segment {self.seq} could not be delivered: {error!r}", url=self._url
-                )
-            now = loop.time()
-            # A preconnect may wait long before it fails; only failures in a row count.
-            if failing_since is None or now - started > self._retry_s:
-                failing_since = now
-            if now - failing_since > self._retry_s:
-                raise failure
-            await asyncio.sleep(next(waits))
-
-    async def _attempt(self) -> None:
-        headers = {"Content-Type": self._content_type}
-        async with self._session.post(self._url, data=self._body(), headers=headers) as response:
-            if response.status == 404:
-                raise ChannelNotFound(
-                    "the channel does not exist", url=self._channel_url, status=404
-                )
-            if CLOSED in response.headers:
-                raise ChannelClosed("the channel was closed", url=self._channel_url)
-            if response.status != 200:
-                text = (await response.content.read(500)).decode(errors="replace").strip()
-                raise SegmentRejected(
-                    f"segment {self.seq} was refused with {response.status} {text!r}",
-                    url=self._url,
-                    status=response.status,
-                )
-
-    async def _body(self) -> AsyncIterator[bytes]:
-        # aiohttp sends no request headers before the first chunk; an empty one makes this POST a
-        # preconnect that the server sees.
-        yield b""
-        while True:
-            while self._chunks:
-                self._begun = True
-                chunk = self._chunks.popleft()
-                yield chunk
-                self._buffered -= len(chunk)
-                self._drained.set()
-            if self._ended:
-                return
-            self._changed.clear()
-            await self._changed.wait()
 
 
 class TricklePublisher:
@@ -213,14 +44,21 @@ class TricklePublisher:
     While one segment is written the next is connected already, so that it begins without a round
     trip and the server can tell early that the channel is gone.
 
+        async with TricklePublisher("http://127.0.0.1:8888/clock") as publisher:
+            async with publisher.open_segment() as segment:
+                await segment.write(b"tick")
+
     Args:
         url: The channel's URL, without a sequence number.
         content_type: The channel's media type, where this publisher creates it.
         session: A session to share; by default the publisher has its own.
         start_seq: The number of the first segment.
-        buffer_bytes: How much of a segment may wait for the network before `write` waits.
-        write_timeout_s: How long a write may wait.
+        resume: Go on behind what the channel has, instead of at `start_seq`, and have everything
+            before that ended for its readers: for a publisher that was restarted.
+        buffer_bytes: How much of a segment may wait for a connection before `write` waits.
+        write_timeout_s: How long the network may take nothing.
         retry_s: For how long a segment of which nothing was sent is tried again.
+        on_event: Told of each `Retry` and of the end; it must not block.
     """
 
     def __init__(
@@ -230,77 +68,112 @@ class TricklePublisher:
         content_type: str = MPEGTS,
         session: aiohttp.ClientSession | None = None,
         start_seq: int = 0,
+        resume: bool = False,
         buffer_bytes: int = BUFFER_BYTES,
         write_timeout_s: float = 10.0,
         retry_s: float = 10.0,
+        on_event: Callable[[TrickleEvent], None] | None = None,
     ) -> None:
         self.url = url
         self.content_type = content_type
+        self._base = URL(url.rstrip("/"))
         self._given_session = session
-        self._session: aiohttp.ClientSession | None = None
         self._next_seq = start_seq
+        self._resume = resume
         self._buffer_bytes = buffer_bytes
         self._write_timeout_s = write_timeout_s
         self._retry_s = retry_s
+        self._reporter = Reporter(url, on_event)
+        self._stats = PublisherStats()
+        self._options: WriterOptions | None = None
         self._ahead: SegmentWriter | None = None
         self._open: set[SegmentWriter] = set()
+        self._releases: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._closed = False
+        self._deleting = False
 
     @property
     def next_seq(self) -> int:
-        """The number that the next opened segment will have."""
+        """The number that the next opened segment will have; -1 while only the server knows."""
         return self._ahead.seq if self._ahead is not None else self._next_seq
+
+    @property
+    def stats(self) -> PublisherStats:
+        """Counts at this moment."""
+        return replace(self._stats)
+
+    async def create(self) -> None:
+        """Create the channel, on a server that lets publishers do so; one that exists stays.
+
+        Not needed where a first segment creates it (`autocreate`), or an orchestrator did.
+
+        Raises:
+            ChannelNotFound: The server does not let publishers create channels.
+            TrickleError: It could not be reached, or refused.
+        """
+        options = await self._connected()
+        headers = {EXPECT_CONTENT: self.content_type}
+        status, _ = await self._ask(options.session, "POST", self._base, headers)
+        if status == 404:
+            raise ChannelNotFound(
+                "the server creates no channels for publishers", url=self.url, status=404
+            )
+        if status != 200:
+            raise SegmentRejected(
+                f"the channel was refused with {status}", url=self.url, status=status
+            )
 
     async def start(self) -> Self:
         """Connect the first segment ahead of its bytes. Idempotent, and implied by the others."""
-        if self._closed:
-            raise ValueError("the publisher is closed")
-        if self._session is None:
-            self._session = await self._stack.enter_async_context(
-                owned_or_given(self._given_session)
-            )
-        if self._ahead is None:
-            self._ahead = self._connect(self._session)
+        async with self._turn:
+            options = await self._connected()
+            if self._ahead is None:
+                self._ahead = await self._connect(options)
         return self
 
-    async def open_segment(self) -> SegmentWriter:
+    def open_segment(self) -> Opening:
         """Take the segment that was connected ahead, and connect the one after it.
+
+        Use it as `async with publisher.open_segment() as segment:`, or await it and close the
+        segment yourself.
 
         Raises:
             TrickleError: The segment failed before it began: the channel is not there, or the
                 server was away for longer than `retry_s`.
         """
-        await self.start()
-        assert self._ahead is not None
-        assert self._session is not None
-        writer, self._ahead = self._ahead, None
-        self._open = {open_ for open_ in self._open if not open_.ended} | {writer}
-        self._ahead = self._connect(self._session)
-        writer.check()
-        return writer
+        return Opening(self._take_ahead())
 
     async def write_segment(self, data: bytes) -> None:
         """Publish one whole segment and wait until the server has it."""
-        async with await self.open_segment() as writer:
-            if data:
-                await writer.write(data)
+        segment = await self._take_ahead()
+        try:
+            await segment.close(data)
+        except BaseException:
+            await segment.abort()
+            raise
 
     async def close(self, *, delete: bool = True) -> None:
         """End what is open, and with `delete` close the channel for everybody. Idempotent.
 
         Segments that were closed have arrived whole before this; one that is still open is cut.
+
+        Raises:
+            ChannelUnreachable: The channel could not be closed.
         """
         if self._closed:
             return
-        self._closed = True
-        writers = [*self._open, *([self._ahead] if self._ahead is not None else [])]
+        self._closed, self._deleting = True, delete
         try:
-            for writer in writers:
+            for writer in (*self._open, *([] if self._ahead is None else [self._ahead])):
                 await writer.abort()
-            if delete and self._session is not None:
-                await self._delete(self._session)
+            if self._releases:
+                await asyncio.wait(self._releases, timeout=self._write_timeout_s)
+            if delete and self._options is not None:
+                await self._delete(self._options.session)
         finally:
+            await cancel_and_wait(*self._releases)
             await self._stack.aclose()
 
     async def __aenter__(self) -> Self:
@@ -309,31 +182,155 @@ class TricklePublisher:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _connect(self, session: aiohttp.ClientSession) -> SegmentWriter:
-        seq = self._next_seq
-        self._next_seq += 1
-        return SegmentWriter(
-            session,
-            self.url,
-            seq,
-            self.content_type,
-            buffer_bytes=self._buffer_bytes,
-            write_timeout_s=self._write_timeout_s,
-            retry_s=self._retry_s,
-        )
+    async def _connected(self) -> WriterOptions:
+        if self._closed:
+            raise ValueError("the publisher is closed")
+        if self._options is None:
+            self._options = WriterOptions(
+                session=await self._stack.enter_async_context(owned_or_given(self._given_session)),
+                channel_url=self.url,
+                buffer_bytes=self._buffer_bytes,
+                write_timeout_s=self._write_timeout_s,
+                retry_s=self._retry_s,
+                on_retry=self._retried,
+                on_over=self._over,
+            )
+        return self._options
 
-    async def _delete(self, session: aiohttp.ClientSession) -> None:
+    async def _take_ahead(self) -> SegmentWriter:
+        async with self._turn:
+            options = await self._connected()
+            writer = self._ahead or await self._connect(options)
+            self._ahead = None
+            self._open = {open_ for open_ in self._open if not open_.over} | {writer}
+            # The number behind one that only the server knows is known when it has answered.
+            if writer.seq != NEXT:
+                self._ahead = await self._connect(options)
+        writer.check()
+        return writer
+
+    async def _connect(self, options: WriterOptions) -> SegmentWriter:
+        headers = {"Content-Type": self.content_type}
+        if self._resume:
+            self._next_seq = await self._edge(options.session)
+            self._resume = False
+            headers[RESET] = "1"
+        elif self._next_seq == NEXT:
+            for writer in self._open:
+                await writer.wait_over()
+                self._next_seq = writer.seq if writer.seq == NEXT else writer.seq + 1
+        seq = self._next_seq
+        self._next_seq = NEXT if seq == NEXT else seq + 1
+        return SegmentWriter(options, self._base / str(seq), seq, headers)
+
+    async def _edge(self, session: aiohttp.ClientSession) -> int:
+        """Where the channel's edge is; -1, which means the same to the server, if it won't say."""
+        try:
+            status, headers = await self._ask(session, "GET", self._base / "next")
+        except SegmentRejected:
+            return NEXT
+        if status == 404:
+            return 0
+        latest = parse_header_seq(headers.get(LATEST))
+        return NEXT if status != 200 or latest is None else latest
+
+    async def _ask(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Mapping[str, str]]:
+        """A request without a body; a server that fails is asked again."""
+
+        async def attempt() -> tuple[int, Mapping[str, str]]:
+            status, answered = await self._ask_once(session, method, url, headers)
+            if status >= 500:
+                raise SegmentRejected(
+                    f"{method} was refused with {status}", url=str(url), status=status
+                )
+            return status, answered
+
+        try:
+            return await persist(
+                attempt,
+                limit_s=self._retry_s,
+                again=lambda error: error.retryable,
+                on_retry=lambda n, wait_s, error: self._retried(self._next_seq, n, wait_s, error),
+            )
+        finally:
+            self._reporter.settled(self._next_seq)
+
+    async def _ask_once(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Mapping[str, str]]:
         timeout = aiohttp.ClientTimeout(total=self._write_timeout_s)
         try:
-            async with session.delete(self.url, timeout=timeout) as response:
-                # 400 and 404 say that it is gone already, which is what we want.
-                if response.status not in (200, 400, 404):
-                    raise ChannelUnreachable(
-                        f"closing the channel was refused with {response.status}",
-                        url=self.url,
-                        status=response.status,
-                    )
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async with session.request(method, url, headers=headers, timeout=timeout) as response:
+                return response.status, response.headers
+        except (aiohttp.ClientError, OSError) as error:
+            raise ChannelUnreachable(f"{method} failed: {error!r}", url=str(url)) from error
+
+    async def _delete(self, session: aiohttp.ClientSession) -> None:
+        status, _ = await self._ask_once(session, "DELETE", self._base)
+        # 400 and 404 say that it is gone already, which is what we want.
+        if status not in (200, 400, 404):
             raise ChannelUnreachable(
-                f"the channel could not be closed: {error!r}", url=self.url
-            ) from error
+                f"closing the channel was refused with {status}", url=self.url, status=status
+            )
+
+    def _retried(self, seq: int, attempt: int, wait_s: float, error: TrickleError) -> None:
+        self._stats.retries += 1
+        self._reporter.retry(seq, attempt, wait_s, error)
+
+    def _over(self, writer: SegmentWriter) -> None:
+        """A segment's exchange with the server is over."""
+        self._reporter.settled(writer.seq)
+        self._stats.bytes += writer.size
+        failure = writer.failure
+        if failure is None:
+            self._stats.segments += 1
+        elif isinstance(failure, (ChannelClosed, ChannelNotFound)):
+            self._reporter.ended("closed" if isinstance(failure, ChannelClosed) else "not found")
+        elif writer in self._open and not isinstance(failure, (ChannelError, SegmentRejected)):
+            self._stats.lost += writer.begun
+            if not self._deleting and self._options is not None:
+                release = self._release(self._options.session, writer.seq)
+                task = asyncio.create_task(release, name=f"trickle DELETE {writer.seq}")
+                self._releases.add(task)
+                task.add_done_callback(self._releases.discard)
+
+    async def _release(self, session: aiohttp.ClientSession, seq: int) -> None:
+        """End a segment that was cut, whose readers would wait for the rest until its eviction."""
+        try:
+            await self._ask(session, "DELETE", self._base / str(seq))
+        except TrickleError as error:
+            _log.debug("the cut segment %d could not be ended: %s", seq, error)
+
+
+class Opening:
+    """What `open_segment` gives: to be awaited, or entered with `async with`."""
+
+    def __init__(self, opening: Coroutine[None, None, SegmentWriter]) -> None:
+        self._opening = opening
+        self._writer: SegmentWriter | None = None
+
+    def __await__(self) -> Generator[None, None, SegmentWriter]:
+        return self._opening.__await__()
+
+    async def __aenter__(self) -> SegmentWriter:
+        self._writer = await self._opening
+        return self._writer
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._writer is not None
+        await self._writer.__aexit__(kind, error, trace)

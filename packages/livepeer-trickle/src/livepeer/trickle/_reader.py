@@ -1,0 +1,150 @@
+"""One segment that is being read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from .errors import MessageError, SegmentTruncated, TrickleError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from .stats import SubscriberStats
+
+_NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
+_PAUSE_S: Final = 0.1
+_PIECE_BYTES: Final = 64 * 1024
+
+
+class SegmentReader:
+    """One segment that is being read: iterate over its bytes as they arrive.
+
+    A body that is cut, or falls silent, is asked for again from the same server; what was handed
+    out before is skipped, so that no byte is lost or seen twice.
+
+    Attributes:
+        seq: The segment's number.
+        gap: How many segments before this one were missed, because they were no longer held.
+        content_type: The channel's media type.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        seq: int,
+        gap: int,
+        *,
+        retry_s: float,
+        stats: SubscriberStats,
+        resume: Callable[[int], Awaitable[aiohttp.ClientResponse]],
+    ) -> None:
+        self.seq = seq
+        self.gap = gap
+        self.content_type = response.headers.get("Content-Type", "")
+        self._response = response
+        self._retry_s = retry_s
+        self._stats = stats
+        self._resume = resume
+        self._received = 0
+        self._latest = b""
+        self._given_up = False
+        self._failing_since: float | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Chunks of the body, each as soon as it is here.
+
+        Raises:
+            SegmentTruncated: The connection was cut before the segment's end, and the server does
+                not hold the segment any more or failed for longer than `retry_s`.
+        """
+        while True:
+            try:
+                chunk = await self._response.content.readany()
+            except _NETWORK_ERRORS as error:
+                await self._take_up(error)
+                continue
+            if not chunk:
+                return
+            self._received += len(chunk)
+            self._stats.bytes += len(chunk)
+            self._latest = chunk
+            self._failing_since = None
+            yield chunk
+
+    async def read(self, max_bytes: int = 1024 * 1024) -> bytes:
+        """The whole body.
+
+        Raises:
+            MessageError: It is larger than `max_bytes`.
+            SegmentTruncated: The connection was cut before the segment's end.
+        """
+        body = bytearray()
+        async for chunk in self:
+            body += chunk
+            if len(body) > max_bytes:
+                self.close()
+                raise MessageError(
+                    f"segment {self.seq} is larger than {max_bytes} bytes",
+                    url=str(self._response.url),
+                )
+        return bytes(body)
+
+    def close(self) -> None:
+        """Give the connection up, whatever is left of the body. Idempotent."""
+        self._given_up = True
+        self._response.close()
+
+    async def _take_up(self, error: Exception) -> None:
+        """Go on where the body was cut."""
+        while True:
+            self._response.close()
+            # Silence is no failure: a request that nothing comes on is only made anew.
+            if not isinstance(error, aiohttp.SocketTimeoutError):
+                await self._be_patient(error)
+            if self._given_up:
+                raise self._truncated("it was given up") from error
+            try:
+                self._response = await self._resume(self.seq)
+                await self._skip()
+            except TrickleError as failure:
+                raise self._truncated(str(failure)) from error
+            except _NETWORK_ERRORS as again:
+                error = again
+            else:
+                self._stats.resumed += 1
+                return
+
+    async def _be_patient(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+            return
+        if now - self._failing_since > self._retry_s:
+            raise self._truncated(f"again and again for {self._retry_s:g} s: {error!r}") from error
+        await asyncio.sleep(_PAUSE_S)
+
+    async def _skip(self) -> None:
+        """Pass over what was handed out before, and see by its end that it is the same."""
+        content = self._response.content
+        left = self._received - len(self._latest)
+        while left:
+            piece = await content.read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise self._truncated("the server holds less of it than before")
+            left -= len(piece)
+        try:
+            same = await content.readexactly(len(self._latest)) == self._latest
+        except asyncio.IncompleteReadError:
+            same = False
+        if not same:
+            raise self._truncated("the server holds another of that number")
+
+    def _truncated(self, why: str) -> SegmentTruncated:
+        return SegmentTruncated(
+            f"segment {self.seq} was cut after {self._received} bytes: {why}",
+            url=str(self._response.url),
+        )

@@ -1,0 +1,94 @@
+"""How long a failing server is asked again: by time, not by count."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import tenacity
+
+from .errors import TrickleError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 1.0
+
+
+async def persist(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    limit_s: float,
+    again: Callable[[TrickleError], bool],
+    on_retry: Callable[[int, float, TrickleError], None],
+) -> T:
+    """Make an attempt, and more while they fail in a way that `again` accepts.
+
+    Args:
+        attempt: What is tried; it raises `TrickleError` when it fails.
+        limit_s: For how long failures in a row are borne. An attempt that stood longer than that
+            before it failed, as a request that waits at the edge does, begins the count anew.
+        again: Whether to go on after this error.
+        on_retry: Told before each wait: the number of the failed attempt, how long the wait is in
+            seconds, and the error.
+
+    Raises:
+        TrickleError: The last failure.
+    """
+    patience = _Patience(limit_s)
+    try:
+        return await attempt()
+    except TrickleError as error:
+        if not again(error):
+            raise
+        first = error
+
+    # The retrying machinery is costly, and most segments need none: only now is it set up, and
+    # shown the failure that was.
+    failures = [first]
+
+    async def replay_then_attempt() -> T:
+        if failures:
+            raise failures.pop()
+        patience.begin()
+        return await attempt()
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        assert isinstance(error, TrickleError)
+        assert state.next_action is not None
+        on_retry(state.attempt_number, state.next_action.sleep, error)
+
+    def retryable(error: BaseException) -> bool:
+        return isinstance(error, TrickleError) and again(error)
+
+    retrying = tenacity.AsyncRetrying(
+        stop=patience.is_over,
+        wait=tenacity.wait_exponential(FIRST_WAIT_S, LONGEST_WAIT_S)
+        + tenacity.wait_random(0, FIRST_WAIT_S),
+        retry=tenacity.retry_if_exception(retryable),
+        before_sleep=before_sleep,
+        reraise=True,
+    )
+    return await retrying(replay_then_attempt)
+
+
+class _Patience:
+    """Is over when attempts have failed in a row for so long."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._failing_since: float | None = None
+        self._began = time.monotonic()
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def is_over(self, _: tenacity.RetryCallState) -> bool:
+        now = time.monotonic()
+        if self._failing_since is None or now - self._began > self._limit_s:
+            self._failing_since = self._began if now - self._began <= self._limit_s else now
+        return now - self._failing_since >= self._limit_s

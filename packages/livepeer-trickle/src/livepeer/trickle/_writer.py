@@ -1,0 +1,327 @@
+"""One segment that is being published: a POST that stands before its bytes do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+import aiohttp
+from aiohttp.http import StreamWriter
+from aiohttp.payload import Payload
+
+from ._retry import persist
+from ._wire import CLOSED, SEQ, parse_header_seq
+from .aio import cancel_and_wait
+from .errors import (
+    ChannelClosed,
+    ChannelNotFound,
+    ChannelUnreachable,
+    SegmentError,
+    SegmentRejected,
+    SegmentTimeout,
+    SegmentTruncated,
+    TrickleError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+
+    from aiohttp.abc import AbstractStreamWriter
+    from yarl import URL
+
+# Under asyncio's own mark nobody is made to wait, and no deadline is needed.
+_HIGH_WATER_BYTES: Final = 64 * 1024
+
+# How long the server's answer may take to explain a connection that it closed.
+_EXPLANATION_S: Final = 1.0
+
+_NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterOptions:
+    """What all segments of a publisher share."""
+
+    session: aiohttp.ClientSession
+    channel_url: str
+    buffer_bytes: int
+    write_timeout_s: float
+    retry_s: float
+    on_retry: Callable[[int, int, float, TrickleError], None]
+    on_over: Callable[[SegmentWriter], None]
+
+
+class SegmentWriter:
+    """One segment that is being published; an async context manager that closes it.
+
+    Bytes go out as they are written. While the network takes none, `write` waits.
+
+    Attributes:
+        seq: The segment's number.
+        size: How many bytes were written to it.
+    """
+
+    def __init__(
+        self, options: WriterOptions, url: URL, seq: int, headers: Mapping[str, str]
+    ) -> None:
+        self.seq = seq
+        self.size = 0
+        self._options = options
+        self._url = url
+        self._headers = headers
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._wire: StreamWriter | None = None
+        self._begun = False
+        self._ended = False
+        self._whole = False
+        self._verdict: TrickleError | None = None
+        self._end = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._connected: StreamWriter | None = None
+        self._post = asyncio.create_task(self._deliver(), name=f"trickle POST {seq}")
+        self._post.add_done_callback(lambda _: options.on_over(self))
+
+    async def write(self, data: bytes) -> None:
+        """Append bytes to the segment.
+
+        Raises:
+            SegmentTimeout: The server took nothing for the publisher's `write_timeout_s`.
+            TrickleError: The segment or its channel failed; the bytes may be lost.
+            ValueError: The segment was closed before.
+        """
+        self._take(data)
+        if self._wire is not None and not self._waiting:
+            await self._send(self._wire, data)
+        elif data:
+            self._waiting.append(data)
+            self._waiting_bytes += len(data)
+            while self._waiting_bytes > self._options.buffer_bytes:
+                await self._wait_for_progress()
+
+    async def close(self, last: bytes = b"") -> None:
+        """End the segment, with `last` as its last bytes, and wait until the server has all of it.
+
+        Idempotent.
+
+        Raises:
+            TrickleError: The segment did not arrive whole.
+        """
+        if last:
+            self._take(last)
+            if self._wire is not None and not self._waiting:
+                await self._send(self._wire, last, end=True)
+            else:
+                self._waiting.append(last)
+                self._waiting_bytes += len(last)
+        self._ended = True
+        self._end.set()
+        while not self._post.done():
+            await self._wait_for_progress()
+        self.check()
+
+    async def abort(self) -> None:
+        """Cut the connection and have the segment ended for its readers. Idempotent."""
+        self._ended = True
+        await cancel_and_wait(self._post)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            await self.close()
+        else:
+            await self.abort()
+
+    @property
+    def begun(self) -> bool:
+        """Whether any byte may have reached the server."""
+        return self._begun
+
+    @property
+    def over(self) -> bool:
+        """Whether the exchange with the server is over, well or badly."""
+        return self._post.done()
+
+    @property
+    def failure(self) -> TrickleError | None:
+        """Why the segment did not arrive whole; None while it is well."""
+        if self._verdict is not None or not self._post.done():
+            return self._verdict
+        if self._post.cancelled():
+            return SegmentError(f"segment {self.seq} was aborted", url=str(self._url))
+        error = self._post.exception()
+        if error is not None and not isinstance(error, TrickleError):
+            raise error
+        return error
+
+    async def wait_over(self) -> None:
+        """Wait until the exchange with the server is over, well or badly.
+
+        Raises:
+            SegmentTimeout: It took longer than the publisher's `write_timeout_s`.
+        """
+        timeout_s = self._options.write_timeout_s
+        done, _ = await asyncio.wait((self._post,), timeout=timeout_s)
+        if not done:
+            raise SegmentTimeout(
+                f"segment {self.seq} is still open after {timeout_s:g} s", url=str(self._url)
+            )
+
+    def check(self) -> None:
+        """Raise what ended the segment before we did; nothing while it is well."""
+        failure = self.failure
+        if failure is not None:
+            raise failure
+
+    def _take(self, data: bytes) -> None:
+        if self._ended:
+            raise ValueError(f"segment {self.seq} is closed")
+        self.check()
+        self.size += len(data)
+
+    async def _send(self, wire: StreamWriter, data: bytes, *, end: bool = False) -> None:
+        self._begun = True
+        try:
+            if end and _unsent(wire) + len(data) <= _HIGH_WATER_BYTES:
+                # Data and end in one piece; aiohttp's own end is empty then.
+                await wire.write_eof(data)
+                return
+            await wire.write(data, drain=False)
+            while (unsent := _unsent(wire)) > _HIGH_WATER_BYTES:
+                async with self._deadline(unsent):
+                    await wire.drain()
+        except _NETWORK_ERRORS as error:
+            await asyncio.wait((self._post,), timeout=_EXPLANATION_S)
+            self.check()
+            raise SegmentTruncated(
+                f"segment {self.seq} was cut: {error!r}", url=str(self._url)
+            ) from error
+
+    async def _wait_for_progress(self) -> None:
+        self._moved.clear()
+        if not self._post.done():
+            async with self._deadline(self._unsent()):
+                await self._moved.wait()
+        self.check()
+
+    @asynccontextmanager
+    async def _deadline(self, unsent: int) -> AsyncGenerator[None]:
+        """Give the segment up when nothing moves in time: fewer bytes unsent is a movement."""
+        timeout_s = self._options.write_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                yield
+        except TimeoutError:
+            if self._unsent() < unsent:
+                return
+            self._verdict = SegmentTimeout(
+                f"nothing was taken of segment {self.seq} for {timeout_s:g} s", url=str(self._url)
+            )
+            await cancel_and_wait(self._post)
+            raise self._verdict from None
+
+    def _unsent(self) -> int:
+        return self._waiting_bytes + (_unsent(self._connected) if self._connected else 0)
+
+    async def feed(self, wire: AbstractStreamWriter) -> None:
+        """Send what waits, then let `write` have the connection until the segment's end."""
+        assert isinstance(wire, StreamWriter)
+        # aiohttp keeps the headers back until the first bytes; the server must see them now.
+        wire.send_headers()
+        self._connected = wire
+        while self._waiting:
+            self._begun = True
+            await wire.write(self._waiting[0])
+            self._waiting_bytes -= len(self._waiting.popleft())
+            self._moved.set()
+        self._wire = wire
+        try:
+            await self._end.wait()
+            self._whole = True
+        finally:
+            self._wire = None
+
+    async def _deliver(self) -> None:
+        """Post the segment; begin anew for as long as no byte of it was handed to the network."""
+        options = self._options
+        try:
+            await persist(
+                self._attempt,
+                limit_s=options.retry_s,
+                again=lambda error: error.retryable and not self._begun,
+                on_retry=lambda n, wait_s, error: options.on_retry(self.seq, n, wait_s, error),
+            )
+        except SegmentRejected as error:
+            if not error.retryable or self._begun:
+                raise
+            raise ChannelUnreachable(
+                f"every segment was refused for {options.retry_s:g} s, at last with {error.status}",
+                url=options.channel_url,
+                status=error.status,
+            ) from error
+        finally:
+            self._moved.set()
+
+    async def _attempt(self) -> None:
+        options = self._options
+        post = options.session.post(self._url, data=_Body(self), headers=self._headers)
+        try:
+            async with post as response:
+                await self._judge(response)
+        except _NETWORK_ERRORS as error:
+            if self._begun:
+                raise SegmentTruncated(
+                    f"segment {self.seq} was cut: {error!r}", url=str(self._url)
+                ) from error
+            raise ChannelUnreachable(
+                f"segment {self.seq} could not be delivered: {error!r}", url=str(self._url)
+            ) from error
+
+    async def _judge(self, response: aiohttp.ClientResponse) -> None:
+        """What the server's answer means; returns only when it has the segment whole."""
+        url = self._options.channel_url
+        if response.status == 404:
+            raise ChannelNotFound("the channel does not exist", url=url, status=404)
+        if CLOSED in response.headers:
+            raise ChannelClosed("the channel was closed", url=url)
+        if response.status != 200:
+            text = (await response.content.read(500)).decode(errors="replace").strip()
+            raise SegmentRejected(
+                f"segment {self.seq} was refused with {response.status} {text!r}",
+                url=str(self._url),
+                status=response.status,
+            )
+        turned_away = self.size and response.headers.get("Connection", "").lower() == "close"
+        if not self._whole or turned_away:
+            raise SegmentRejected(
+                f"the server ended segment {self.seq} early: it was published before, or somebody "
+                "else ended it (resume=True goes on behind what the channel has)",
+                url=str(self._url),
+            )
+        seq = parse_header_seq(response.headers.get(SEQ))
+        self.seq = self.seq if seq is None else seq
+
+
+class _Body(Payload):
+    """A request body that hands its connection to the segment."""
+
+    def __init__(self, segment: SegmentWriter) -> None:
+        super().__init__(None)
+        self._segment = segment
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self._segment.feed(writer)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        del encoding, errors
+        raise TypeError("a segment is sent while it is written, and cannot be read back")
+
+
+def _unsent(wire: StreamWriter) -> int:
+    transport = wire.transport
+    return transport.get_write_buffer_size() if transport is not None else 0
