@@ -19,7 +19,7 @@ CONNECT_TIMEOUT_S: Final = 10.0
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 # Segments are opaque bytes: nobody on the way shall compress them.
-_NO_HEADERS: Final = ("Accept", "Accept-Encoding")
+HEADERS: Final = {"Accept-Encoding": "identity"}
 
 
 def trickle_session(*, verify_tls: bool = True) -> aiohttp.ClientSession:
@@ -36,7 +36,6 @@ def trickle_session(*, verify_tls: bool = True) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0, ssl=verify_tls, socket_factory=_socket),
         # Trickle knows no cookies, and to look for some costs as much as the rest of a request.
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_NO_HEADERS,
         auto_decompress=False,
     )
 
@@ -54,8 +53,7 @@ async def owned_or_given(
 
 
 def _socket(address: AddrInfoType) -> socket.socket:
-    family, kind, protocol, *_ = address
-    made = socket.socket(family, kind, protocol)
+    made = socket.socket(address[0], address[1], address[2])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():
         # Not every system has each; its own patience holds where one is missing.

@@ -11,13 +11,18 @@ import aiohttp
 from .errors import MessageError, SegmentTruncated, TrickleError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
+    from ._requests import Requests
     from .stats import SubscriberStats
 
 _NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
 _PAUSE_S: Final = 0.1
 _PIECE_BYTES: Final = 64 * 1024
+
+
+class _Silence(aiohttp.ClientError):
+    """Nothing came for a while, which is no failure."""
 
 
 class SegmentReader:
@@ -37,18 +42,16 @@ class SegmentReader:
         response: aiohttp.ClientResponse,
         seq: int,
         gap: int,
-        *,
-        retry_s: float,
+        requests: Requests,
         stats: SubscriberStats,
-        resume: Callable[[int], Awaitable[aiohttp.ClientResponse]],
     ) -> None:
         self.seq = seq
         self.gap = gap
         self.content_type = response.headers.get("Content-Type", "")
         self._response = response
-        self._retry_s = retry_s
+        self._requests = requests
         self._stats = stats
-        self._resume = resume
+        self._waiting_since: float | None = None
         self._received = 0
         self._latest = b""
         self._given_up = False
@@ -62,12 +65,16 @@ class SegmentReader:
                 not hold the segment any more or failed for longer than `retry_s`.
         """
         while True:
+            self._waiting_since = time.monotonic()
             try:
                 chunk = await self._response.content.readany()
             except _NETWORK_ERRORS as error:
                 await self._take_up(error)
                 continue
+            finally:
+                self._waiting_since = None
             if not chunk:
+                self._given_up = True
                 return
             self._received += len(chunk)
             self._stats.bytes += len(chunk)
@@ -95,20 +102,27 @@ class SegmentReader:
 
     def close(self) -> None:
         """Give the connection up, whatever is left of the body. Idempotent."""
-        self._given_up = True
-        self._response.close()
+        # At its end aiohttp has given the connection back already.
+        if not self._given_up:
+            self._given_up = True
+            self._response.close()
+
+    def refresh(self, before: float) -> None:
+        """Have the body asked for anew if nothing came on it since before that time."""
+        if self._waiting_since is not None and self._waiting_since < before:
+            self._response.content.set_exception(_Silence())
 
     async def _take_up(self, error: Exception) -> None:
         """Go on where the body was cut."""
         while True:
             self._response.close()
             # Silence is no failure: a request that nothing comes on is only made anew.
-            if not isinstance(error, aiohttp.SocketTimeoutError):
+            if not isinstance(error, _Silence):
                 await self._be_patient(error)
             if self._given_up:
                 raise self._truncated("it was given up") from error
             try:
-                self._response = await self._resume(self.seq)
+                self._response = await self._requests.again(self.seq)
                 await self._skip()
             except TrickleError as failure:
                 raise self._truncated(str(failure)) from error
@@ -123,8 +137,10 @@ class SegmentReader:
         if self._failing_since is None:
             self._failing_since = now
             return
-        if now - self._failing_since > self._retry_s:
-            raise self._truncated(f"again and again for {self._retry_s:g} s: {error!r}") from error
+        if now - self._failing_since > self._requests.retry_s:
+            raise self._truncated(
+                f"again and again for {self._requests.retry_s:g} s: {error!r}"
+            ) from error
         await asyncio.sleep(_PAUSE_S)
 
     async def _skip(self) -> None:

@@ -46,7 +46,11 @@ def parse_seq(text: str) -> int | None:
 
 def parse_header_seq(value: str | None) -> int | None:
     """Read the number in a response header; None when it is absent or no number."""
-    if value is None or not _SEQ_GRAMMAR.fullmatch(value):
+    if value is None:
+        return None
+    if len(value) < 19 and value.isascii() and value.isdigit():
+        return int(value)
+    if not _SEQ_GRAMMAR.fullmatch(value):
         return None
     # Python refuses to read thousands of digits, zeros among them; Go does not.
     seq = int(value[:1].strip("0123456789") + value.lstrip("+-").lstrip("0").rjust(1, "0"))

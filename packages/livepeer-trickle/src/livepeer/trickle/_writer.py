@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -27,7 +28,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
     from yarl import URL
@@ -78,12 +79,14 @@ class SegmentWriter:
         self._begun = False
         self._ended = False
         self._whole = False
-        self._verdict: TrickleError | None = None
-        self._end = asyncio.Event()
-        self._moved = asyncio.Event()
+        self._failure: TrickleError | None = None
+        self._over = False
+        self._end: asyncio.Future[None] | None = None
+        self._moved: asyncio.Future[None] | None = None
+        self._unsent_before = 0
+        self._waiting_since: float | None = None
         self._connected: StreamWriter | None = None
         self._post = asyncio.create_task(self._deliver(), name=f"trickle POST {seq}")
-        self._post.add_done_callback(lambda _: options.on_over(self))
 
     async def write(self, data: bytes) -> None:
         """Append bytes to the segment.
@@ -118,15 +121,19 @@ class SegmentWriter:
                 self._waiting.append(last)
                 self._waiting_bytes += len(last)
         self._ended = True
-        self._end.set()
-        while not self._post.done():
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+        while not self._over:
             await self._wait_for_progress()
         self.check()
 
     async def abort(self) -> None:
         """Cut the connection and have the segment ended for its readers. Idempotent."""
         self._ended = True
+        self._sever()
         await cancel_and_wait(self._post)
+        # A task that is cancelled before its first step never comes to its own end.
+        self._settle_cancelled()
 
     async def __aenter__(self) -> Self:
         return self
@@ -145,19 +152,12 @@ class SegmentWriter:
     @property
     def over(self) -> bool:
         """Whether the exchange with the server is over, well or badly."""
-        return self._post.done()
+        return self._over
 
     @property
     def failure(self) -> TrickleError | None:
         """Why the segment did not arrive whole; None while it is well."""
-        if self._verdict is not None or not self._post.done():
-            return self._verdict
-        if self._post.cancelled():
-            return SegmentError(f"segment {self.seq} was aborted", url=str(self._url))
-        error = self._post.exception()
-        if error is not None and not isinstance(error, TrickleError):
-            raise error
-        return error
+        return self._failure
 
     async def wait_over(self) -> None:
         """Wait until the exchange with the server is over, well or badly.
@@ -174,9 +174,8 @@ class SegmentWriter:
 
     def check(self) -> None:
         """Raise what ended the segment before we did; nothing while it is well."""
-        failure = self.failure
-        if failure is not None:
-            raise failure
+        if self._failure is not None:
+            raise self._failure
 
     def _take(self, data: bytes) -> None:
         if self._ended:
@@ -192,8 +191,8 @@ class SegmentWriter:
                 await wire.write_eof(data)
                 return
             await wire.write(data, drain=False)
-            while (unsent := _unsent(wire)) > _HIGH_WATER_BYTES:
-                async with self._deadline(unsent):
+            if _unsent(wire) > _HIGH_WATER_BYTES:
+                with self._watched():
                     await wire.drain()
         except _NETWORK_ERRORS as error:
             await asyncio.wait((self._post,), timeout=_EXPLANATION_S)
@@ -203,27 +202,45 @@ class SegmentWriter:
             ) from error
 
     async def _wait_for_progress(self) -> None:
-        self._moved.clear()
-        if not self._post.done():
-            async with self._deadline(self._unsent()):
-                await self._moved.wait()
+        if not self._over:
+            self._moved = asyncio.get_running_loop().create_future()
+            with self._watched():
+                await self._moved
         self.check()
 
-    @asynccontextmanager
-    async def _deadline(self, unsent: int) -> AsyncGenerator[None]:
-        """Give the segment up when nothing moves in time: fewer bytes unsent is a movement."""
-        timeout_s = self._options.write_timeout_s
+    def _move(self) -> None:
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(None)
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        """Let the publisher give the segment up when nothing moves in time."""
+        self._unsent_before = self._unsent()
+        self._waiting_since = time.monotonic()
         try:
-            async with asyncio.timeout(timeout_s):
-                yield
-        except TimeoutError:
-            if self._unsent() < unsent:
-                return
-            self._verdict = SegmentTimeout(
-                f"nothing was taken of segment {self.seq} for {timeout_s:g} s", url=str(self._url)
-            )
-            await cancel_and_wait(self._post)
-            raise self._verdict from None
+            yield
+        finally:
+            self._waiting_since = None
+
+    def give_up(self, before: float) -> None:
+        """End the segment if nothing of it moved since before that time; fewer bytes are a move."""
+        if self._waiting_since is None or self._waiting_since >= before:
+            return
+        unsent = self._unsent()
+        if unsent < self._unsent_before:
+            self._unsent_before, self._waiting_since = unsent, time.monotonic()
+            return
+        self._failure = SegmentTimeout(
+            f"nothing was taken of segment {self.seq} for {self._options.write_timeout_s:g} s",
+            url=str(self._url),
+        )
+        self._sever()
+
+    def _sever(self) -> None:
+        self._post.cancel()
+        # To close it would be to wait until a peer that takes nothing has taken what is left.
+        if not self._over and self._connected is not None and self._connected.transport is not None:
+            self._connected.transport.abort()
 
     def _unsent(self) -> int:
         return self._waiting_bytes + (_unsent(self._connected) if self._connected else 0)
@@ -238,16 +255,29 @@ class SegmentWriter:
             self._begun = True
             await wire.write(self._waiting[0])
             self._waiting_bytes -= len(self._waiting.popleft())
-            self._moved.set()
+            self._move()
         self._wire = wire
         try:
-            await self._end.wait()
+            if not self._ended:
+                self._end = asyncio.get_running_loop().create_future()
+                await self._end
             self._whole = True
         finally:
             self._wire = None
 
     async def _deliver(self) -> None:
-        """Post the segment; begin anew for as long as no byte of it was handed to the network."""
+        """Post the segment, and settle what became of it."""
+        try:
+            await self._persist()
+        except TrickleError as error:
+            self._failure = self._failure or error
+        except asyncio.CancelledError:
+            self._settle_cancelled()
+            raise
+        self._settle()
+
+    async def _persist(self) -> None:
+        """Begin anew for as long as no byte of the segment was handed to the network."""
         options = self._options
         try:
             await persist(
@@ -264,8 +294,18 @@ class SegmentWriter:
                 url=options.channel_url,
                 status=error.status,
             ) from error
-        finally:
-            self._moved.set()
+
+    def _settle(self) -> None:
+        self._over = True
+        self._options.on_over(self)
+        self._move()
+
+    def _settle_cancelled(self) -> None:
+        if not self._over:
+            self._failure = self._failure or SegmentError(
+                f"segment {self.seq} was aborted", url=str(self._url)
+            )
+            self._settle()
 
     async def _attempt(self) -> None:
         options = self._options

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
-from ._http import owned_or_given
+from ._http import HEADERS, owned_or_given
 from ._reporter import Reporter
 from ._retry import persist
 from ._wire import EXPECT_CONTENT, LATEST, MPEGTS, NEXT, RESET, parse_header_seq
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_LOOKS: Final = 4
+"""How often within a timeout stalls are looked for; a timer for each write would cost more."""
+
 BUFFER_BYTES = 1024 * 1024
 
 
@@ -56,7 +61,7 @@ class TricklePublisher:
         resume: Go on behind what the channel has, instead of at `start_seq`, and have everything
             before that ended for its readers: for a publisher that was restarted.
         buffer_bytes: How much of a segment may wait for a connection before `write` waits.
-        write_timeout_s: How long the network may take nothing.
+        write_timeout_s: How long the network may take nothing (and up to a quarter longer).
         retry_s: For how long a segment of which nothing was sent is tried again.
         on_event: Told of each `Retry` and of the end; it must not block.
     """
@@ -77,6 +82,7 @@ class TricklePublisher:
         self.url = url
         self.content_type = content_type
         self._base = URL(url.rstrip("/"))
+        self._headers = CIMultiDict(HEADERS, **{"Content-Type": content_type})
         self._given_session = session
         self._next_seq = start_seq
         self._resume = resume
@@ -91,6 +97,7 @@ class TricklePublisher:
         self._releases: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._stack = AsyncExitStack()
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._deleting = False
 
@@ -173,6 +180,8 @@ class TricklePublisher:
             if delete and self._options is not None:
                 await self._delete(self._options.session)
         finally:
+            if self._timer is not None:
+                self._timer.cancel()
             await cancel_and_wait(*self._releases)
             await self._stack.aclose()
 
@@ -195,6 +204,7 @@ class TricklePublisher:
                 on_retry=self._retried,
                 on_over=self._over,
             )
+            self._look()
         return self._options
 
     async def _take_ahead(self) -> SegmentWriter:
@@ -202,7 +212,8 @@ class TricklePublisher:
             options = await self._connected()
             writer = self._ahead or await self._connect(options)
             self._ahead = None
-            self._open = {open_ for open_ in self._open if not open_.over} | {writer}
+            if not writer.over:
+                self._open.add(writer)
             # The number behind one that only the server knows is known when it has answered.
             if writer.seq != NEXT:
                 self._ahead = await self._connect(options)
@@ -210,17 +221,17 @@ class TricklePublisher:
         return writer
 
     async def _connect(self, options: WriterOptions) -> SegmentWriter:
-        headers = {"Content-Type": self.content_type}
+        headers = self._headers
         if self._resume:
             self._next_seq = await self._edge(options.session)
             self._resume = False
-            headers[RESET] = "1"
+            headers = CIMultiDict(headers, **{RESET: "1"})
         elif self._next_seq == NEXT:
-            for writer in self._open:
+            for writer in tuple(self._open):
                 await writer.wait_over()
-                self._next_seq = writer.seq if writer.seq == NEXT else writer.seq + 1
         seq = self._next_seq
-        self._next_seq = NEXT if seq == NEXT else seq + 1
+        if seq != NEXT:
+            self._next_seq = seq + 1
         return SegmentWriter(options, self._base / str(seq), seq, headers)
 
     async def _edge(self, session: aiohttp.ClientSession) -> int:
@@ -289,20 +300,32 @@ class TricklePublisher:
 
     def _over(self, writer: SegmentWriter) -> None:
         """A segment's exchange with the server is over."""
+        known = writer in self._open
+        self._open.discard(writer)
         self._reporter.settled(writer.seq)
         self._stats.bytes += writer.size
         failure = writer.failure
         if failure is None:
             self._stats.segments += 1
+            if self._next_seq == NEXT:
+                self._next_seq = writer.seq + 1
         elif isinstance(failure, (ChannelClosed, ChannelNotFound)):
             self._reporter.ended("closed" if isinstance(failure, ChannelClosed) else "not found")
-        elif writer in self._open and not isinstance(failure, (ChannelError, SegmentRejected)):
+        elif known and not isinstance(failure, (ChannelError, SegmentRejected)):
             self._stats.lost += writer.begun
             if not self._deleting and self._options is not None:
                 release = self._release(self._options.session, writer.seq)
                 task = asyncio.create_task(release, name=f"trickle DELETE {writer.seq}")
                 self._releases.add(task)
                 task.add_done_callback(self._releases.discard)
+
+    def _look(self) -> None:
+        """Give up segments of which nothing is taken."""
+        before = time.monotonic() - self._write_timeout_s
+        for writer in tuple(self._open):
+            writer.give_up(before)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._write_timeout_s / _LOOKS, self._look)
 
     async def _release(self, session: aiohttp.ClientSession, seq: int) -> None:
         """End a segment that was cut, whose readers would wait for the rest until its eviction."""

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import aiohttp
 from yarl import URL
 
-from ._http import CONNECT_TIMEOUT_S, owned_or_given
+from ._http import owned_or_given
 from ._reader import SegmentReader
 from ._reporter import Reporter
-from ._retry import persist
-from ._wire import CLOSED, CURRENT, LATEST, NOT_HELD, SEQ, parse_header_seq
+from ._requests import Requests, number
+from ._wire import CLOSED, CURRENT, LATEST, NOT_HELD, parse_header_seq
 from .aio import cancel_and_wait
-from .errors import (
-    ChannelNotFound,
-    ChannelRefused,
-    ChannelUnreachable,
-    SegmentTruncated,
-    TrickleError,
-)
+from .errors import ChannelNotFound
 from .stats import SubscriberStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import aiohttp
+
     from .events import TrickleEvent
 
-AHEAD_PAUSE_S = 0.25
+_AHEAD_PAUSE_S: Final = 0.25
 """How long to wait when the server says that its edge is behind the segment we ask for."""
+
+_LOOKS: Final = 4
+"""How often within `refresh_s` silence is looked for; a timer for each request would cost more."""
 
 
 class TrickleSubscriber:
@@ -51,8 +51,8 @@ class TrickleSubscriber:
         start: Where to begin: a number, -1 for the next to be written, -2 for the current one.
         session: A session to share; by default the subscriber has its own.
         retry_s: For how long a failing server is asked again before the iteration fails.
-        refresh_s: A request on which nothing came for so long is made anew, which finds a
-            connection that died unnoticed.
+        refresh_s: A request on which nothing came for so long (and up to a quarter more) is made
+            anew, which finds a connection that died unnoticed.
         on_event: Told of each `Gap`, each `Retry` and the end; it must not block.
     """
 
@@ -67,20 +67,22 @@ class TrickleSubscriber:
         on_event: Callable[[TrickleEvent], None] | None = None,
     ) -> None:
         self.url = url
-        self._base = URL(url.rstrip("/"))
         self._seq = start
         self._given_session = session
-        self._session: aiohttp.ClientSession | None = None
         self._retry_s = retry_s
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=refresh_s
-        )
+        self._refresh_s = refresh_s
         self._reporter = Reporter(url, on_event)
         self._stats = SubscriberStats()
-        self._ahead: asyncio.Task[SegmentReader | None] | None = None
+        self._requests: Requests | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._found: deque[SegmentReader] = deque()
+        self._waiting = False
+        self._changed = asyncio.Event()
+        self._taken = asyncio.Event()
         self._current: SegmentReader | None = None
         self._known = False
         self._over = False
+        self._timer: asyncio.TimerHandle | None = None
         self._stack = AsyncExitStack()
 
     @property
@@ -99,43 +101,33 @@ class TrickleSubscriber:
             ChannelRefused: The server does not let us read the channel.
             ChannelUnreachable: The server failed for longer than `retry_s`.
         """
-        if self._over:
-            raise StopAsyncIteration
-        if self._session is None:
-            self._session = await self._stack.enter_async_context(
-                owned_or_given(self._given_session)
-            )
         if self._current is not None:
             self._current.close()
-        task = self._ahead or asyncio.create_task(self._fetch(self._session, self._seq))
-        self._ahead = task
-        if not task.done():
-            # Not awaited itself: who is cancelled while waiting may ask again, and miss nothing.
-            await asyncio.wait((task,))
-        self._ahead = None
-        reader = task.result()
-        if reader is None:
+        if self._over:
+            raise StopAsyncIteration
+        following = self._following or await self._follow_on()
+        while not self._found and not following.done():
+            await self._wait()
+        if not self._found:
+            self._following = None
+            following.result()
             self._over = True
             raise StopAsyncIteration
-        self._current = reader
-        self._seq = reader.seq + 1
+        self._current = self._found.popleft()
+        self._taken.set()
         self._stats.segments += 1
-        self._stats.missed += reader.gap
-        # Asked for at once: a fast publisher moves on by one window while a segment is read.
-        self._ahead = asyncio.create_task(self._fetch(self._session, self._seq))
-        return reader
+        self._stats.missed += self._current.gap
+        return self._current
 
     async def aclose(self) -> None:
         """Stop reading and give up every connection. Idempotent."""
         self._over = True
-        ahead, self._ahead = self._ahead, None
-        await cancel_and_wait(ahead)
-        if ahead is not None and not ahead.cancelled() and ahead.exception() is None:
-            fetched = ahead.result()
-            if fetched is not None:
-                fetched.close()
-        if self._current is not None:
-            self._current.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        await cancel_and_wait(self._following)
+        for reader in (*self._found, *([] if self._current is None else [self._current])):
+            reader.close()
+        self._found.clear()
         await self._stack.aclose()
 
     async def __aenter__(self) -> Self:
@@ -144,15 +136,48 @@ class TrickleSubscriber:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _fetch(self, session: aiohttp.ClientSession, seq: int) -> SegmentReader | None:
+    async def _wait(self) -> None:
+        self._changed.clear()
+        self._waiting = True
+        try:
+            # Not for the task: who is cancelled here may ask again, and misses nothing.
+            await self._changed.wait()
+        finally:
+            self._waiting = False
+
+    async def _follow_on(self) -> asyncio.Task[None]:
+        if self._requests is None:
+            session = await self._stack.enter_async_context(owned_or_given(self._given_session))
+            channel = URL(self.url.rstrip("/"))
+            self._requests = Requests(session, channel, self._reporter, self._stats, self._retry_s)
+            self._look()
+        self._following = asyncio.create_task(self._follow(self._requests), name="trickle GET")
+        return self._following
+
+    async def _follow(self, requests: Requests) -> None:
+        """Find segment after segment, one more than was taken, until the channel ends."""
+        try:
+            while (reader := await self._find(requests)) is not None:
+                self._seq = reader.seq + 1
+                self._found.append(reader)
+                self._changed.set()
+                # A reader that waits is as good as served: the next one is asked for at once,
+                # because a fast publisher moves on by one window while a segment is read.
+                while self._found and not self._waiting:
+                    self._taken.clear()
+                    await self._taken.wait()
+        finally:
+            self._changed.set()
+
+    async def _find(self, requests: Requests) -> SegmentReader | None:
         """Ask until there is a segment; None when the channel has ended."""
-        wanted, gap = seq, 0
+        wanted, gap = self._seq, 0
         behind: int | None = None
         while True:
-            response = await self._answer(session, wanted)
+            response = await requests.answer(wanted)
             if response.status == 200 and CLOSED not in response.headers:
                 self._known = True
-                return self._found(session, response, wanted, gap)
+                return self._reader(requests, response, wanted, gap)
             response.close()
             if response.status != NOT_HELD or CLOSED in response.headers:
                 self._end(response.status)
@@ -168,92 +193,29 @@ class TrickleSubscriber:
                 wanted, behind = latest, None
             else:
                 behind = latest
-                await asyncio.sleep(AHEAD_PAUSE_S)
+                await asyncio.sleep(_AHEAD_PAUSE_S)
 
-    def _found(
-        self,
-        session: aiohttp.ClientSession,
-        response: aiohttp.ClientResponse,
-        wanted: int,
-        gap: int,
+    def _reader(
+        self, requests: Requests, response: aiohttp.ClientResponse, wanted: int, gap: int
     ) -> SegmentReader:
-        number = _number(response, wanted)
+        seq = number(response, wanted)
         if wanted >= 0:
-            gap += number - wanted
+            gap += seq - wanted
         if gap:
-            self._reporter.gap(number, gap)
-        return SegmentReader(
-            response,
-            number,
-            gap,
-            retry_s=self._retry_s,
-            stats=self._stats,
-            resume=lambda seq: self._again(session, seq),
-        )
+            self._reporter.gap(seq, gap)
+        return SegmentReader(response, seq, gap, requests, self._stats)
 
     def _end(self, status: int) -> None:
         if status == 404 and not self._known:
             raise ChannelNotFound("the channel does not exist", url=self.url, status=404)
         self._reporter.ended("not found" if status == 404 else "closed")
 
-    async def _again(self, session: aiohttp.ClientSession, seq: int) -> aiohttp.ClientResponse:
-        """The segment once more, from its start; raises `TrickleError` when it is not to be had."""
-        response = await self._answer(session, seq)
-        if response.status == 200 and CLOSED not in response.headers:
-            return response
-        response.close()
-        raise SegmentTruncated(
-            "the server no longer holds it", url=str(response.url), status=response.status
-        )
-
-    async def _answer(self, session: aiohttp.ClientSession, seq: int) -> aiohttp.ClientResponse:
-        """An answer with a meaning: what fails for a while is asked again."""
-        try:
-            return await persist(
-                lambda: self._get(session, seq),
-                limit_s=self._retry_s,
-                again=lambda error: error.retryable,
-                on_retry=lambda n, wait_s, error: self._retried(seq, n, wait_s, error),
-            )
-        finally:
-            self._reporter.settled(seq)
-
-    async def _get(self, session: aiohttp.ClientSession, seq: int) -> aiohttp.ClientResponse:
-        url = self._base / str(seq)
-        while True:
-            if session.closed:
-                raise ChannelRefused("the shared session was closed", url=self.url)
-            try:
-                response = await session.get(url, timeout=self._timeout)
-            except aiohttp.SocketTimeoutError:
-                # Silence, which at the edge is ordinary.
-                continue
-            except (aiohttp.ClientError, OSError) as error:
-                raise ChannelUnreachable(
-                    f"segment {seq} could not be asked for: {error!r}", url=self.url
-                ) from error
-            if response.status == 200 and 0 <= _number(response, seq) < seq:
-                response.close()
-                raise ChannelUnreachable(
-                    f"the server sent segment {_number(response, seq)} for {seq}", url=self.url
-                )
-            if response.status in (200, 404, NOT_HELD) or CLOSED in response.headers:
-                return response
-            response.close()
-            refused: type[TrickleError] = (
-                ChannelUnreachable if response.status >= 500 else ChannelRefused
-            )
-            raise refused(
-                f"segment {seq} was refused with {response.status}",
-                url=self.url,
-                status=response.status,
-            )
-
-    def _retried(self, seq: int, attempt: int, wait_s: float, error: TrickleError) -> None:
-        self._stats.retries += 1
-        self._reporter.retry(seq, attempt, wait_s, error)
-
-
-def _number(response: aiohttp.ClientResponse, wanted: int) -> int:
-    number = parse_header_seq(response.headers.get(SEQ))
-    return wanted if number is None else number
+    def _look(self) -> None:
+        """Make silent requests anew."""
+        before = time.monotonic() - self._refresh_s
+        if self._requests is not None:
+            self._requests.refresh(before)
+        if self._current is not None:
+            self._current.refresh(before)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._refresh_s / _LOOKS, self._look)

@@ -1,0 +1,142 @@
+"""A subscriber's GETs: each until there is an answer with a meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from multidict import CIMultiDict
+
+from ._http import CONNECT_TIMEOUT_S, HEADERS
+from ._retry import persist
+from ._wire import CLOSED, NOT_HELD, SEQ, parse_header_seq
+from .errors import ChannelRefused, ChannelUnreachable, SegmentTruncated, TrickleError
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from ._reporter import Reporter
+    from .stats import SubscriberStats
+
+_HEADERS: Final = CIMultiDict(HEADERS)
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+
+
+class Requests:
+    """Asks for the segments of one channel; what fails for a while is asked again.
+
+    Args:
+        session: The HTTP session.
+        channel: The channel's URL.
+        reporter: Told of each retry.
+        stats: Counts of the subscriber.
+        retry_s: For how long a failing server is asked again.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        channel: URL,
+        reporter: Reporter,
+        stats: SubscriberStats,
+        retry_s: float,
+    ) -> None:
+        self.retry_s = retry_s
+        self._session = session
+        self._channel = channel
+        self._reporter = reporter
+        self._stats = stats
+        self._asking: dict[asyncio.Timeout, float] = {}
+
+    async def answer(self, seq: int) -> aiohttp.ClientResponse:
+        """A 200, 404 or 470, or anything that says that the channel is closed.
+
+        Raises:
+            ChannelRefused: Another 4xx.
+            ChannelUnreachable: The server failed for longer than `retry_s`.
+        """
+        try:
+            return await persist(
+                lambda: self._get(seq),
+                limit_s=self.retry_s,
+                again=lambda error: error.retryable,
+                on_retry=lambda n, wait_s, error: self._retried(seq, n, wait_s, error),
+            )
+        finally:
+            self._reporter.settled(seq)
+
+    async def again(self, seq: int) -> aiohttp.ClientResponse:
+        """A segment once more, from its start.
+
+        Raises:
+            SegmentTruncated: The server does not hold it any more.
+            ChannelError: As for `answer`.
+        """
+        response = await self.answer(seq)
+        if response.status == 200 and CLOSED not in response.headers:
+            return response
+        response.close()
+        raise SegmentTruncated(
+            "the server no longer holds it", url=str(response.url), status=response.status
+        )
+
+    def refresh(self, before: float) -> None:
+        """Make those requests anew that have waited since before that time."""
+        for limit, since in self._asking.items():
+            if since < before and not limit.expired():
+                limit.reschedule(0)
+
+    async def _get(self, seq: int) -> aiohttp.ClientResponse:
+        url = self._channel / str(seq)
+        response: aiohttp.ClientResponse | None = None
+        while response is None:
+            if self._session.closed:
+                raise ChannelRefused("the shared session was closed", url=str(self._channel))
+            try:
+                response = await self._get_or_tire(url)
+            except (aiohttp.ClientError, OSError) as error:
+                raise ChannelUnreachable(
+                    f"segment {seq} could not be asked for: {error!r}", url=str(self._channel)
+                ) from error
+        problem = self._problem(response, seq)
+        if problem is not None:
+            response.close()
+            raise problem
+        return response
+
+    async def _get_or_tire(self, url: URL) -> aiohttp.ClientResponse | None:
+        """The response, or None when nothing came for long, which at the edge is ordinary."""
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                self._asking[limit] = time.monotonic()
+                return await self._session.get(url, headers=_HEADERS, timeout=_TIMEOUT)
+        except TimeoutError:
+            if limit.expired():
+                return None
+            raise
+        finally:
+            self._asking.pop(limit, None)
+
+    def _problem(self, response: aiohttp.ClientResponse, seq: int) -> TrickleError | None:
+        status, url = response.status, str(self._channel)
+        if status == 200 and 0 <= number(response, seq) < seq:
+            return ChannelUnreachable(
+                f"the server sent segment {number(response, seq)} for {seq}", url=url
+            )
+        if status in (200, 404, NOT_HELD) or CLOSED in response.headers:
+            return None
+        refused = ChannelUnreachable if status >= 500 else ChannelRefused
+        return refused(f"segment {seq} was refused with {status}", url=url, status=status)
+
+    def _retried(self, seq: int, attempt: int, wait_s: float, error: TrickleError) -> None:
+        self._stats.retries += 1
+        self._reporter.retry(seq, attempt, wait_s, error)
+
+
+def number(response: aiohttp.ClientResponse, wanted: int) -> int:
+    """The number of the segment that came: what the server says, else what was asked for."""
+    told = parse_header_seq(response.headers.get(SEQ))
+    return wanted if told is None else told
