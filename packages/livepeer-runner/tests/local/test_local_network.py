@@ -209,3 +209,24 @@ async def test_a_data_reader_ends_with_an_empty_item_only_when_it_waited() -> No
     assert await waiting == b""
     assert [item async for item in reader] == []
     assert [item async for item in ring.read()] == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 404),
+        ("http://localhost:3000", 404),
+        ("http://[::1]:80", 404),
+        ("http://127.0.0.1", 404),
+        ("https://example.org", 403),
+        ("http://127.0.0.1.example.org", 403),
+        ("null", 403),
+    ],
+)
+async def test_only_pages_of_this_machine_reach_trickle(origin: str | None, status: int) -> None:
+    headers = {} if origin is None else {"Origin": origin}
+    async with LocalNetwork() as network, aiohttp.ClientSession(headers=headers) as session:
+        channel = network.orchestrator_url + "/ai/trickle/unknown"
+        for method, url in [("POST", channel), ("POST", channel + "/0"), ("GET", channel + "/0")]:
+            async with session.request(method, url) as response:
+                assert response.status == status

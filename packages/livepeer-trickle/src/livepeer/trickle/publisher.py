@@ -9,29 +9,30 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
-import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from ._channel import ChannelRequests
 from ._http import HEADERS, owned_or_given
 from ._reporter import Reporter
-from ._retry import persist
-from ._wire import EXPECT_CONTENT, LATEST, MPEGTS, NEXT, RESET, parse_header_seq
+from ._wire import MPEGTS, NEXT, RESET
 from ._writer import SegmentWriter, WriterOptions
 from .aio import cancel_and_wait
 from .errors import (
     ChannelClosed,
     ChannelError,
     ChannelNotFound,
-    ChannelUnreachable,
+    ChannelRefused,
     SegmentRejected,
     TrickleError,
 )
 from .stats import PublisherStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping
+    from collections.abc import Callable, Coroutine, Generator
     from types import TracebackType
+
+    import aiohttp
 
     from .events import TrickleEvent
 
@@ -91,6 +92,7 @@ class TricklePublisher:
         self._retry_s = retry_s
         self._reporter = Reporter(url, on_event)
         self._stats = PublisherStats()
+        self._channel: ChannelRequests | None = None
         self._options: WriterOptions | None = None
         self._ahead: SegmentWriter | None = None
         self._open: set[SegmentWriter] = set()
@@ -120,24 +122,15 @@ class TricklePublisher:
             ChannelNotFound: The server does not let publishers create channels.
             TrickleError: It could not be reached, or refused.
         """
-        options = await self._connected()
-        headers = {EXPECT_CONTENT: self.content_type}
-        status, _ = await self._ask(options.session, "POST", self._base, headers)
-        if status == 404:
-            raise ChannelNotFound(
-                "the server creates no channels for publishers", url=self.url, status=404
-            )
-        if status != 200:
-            raise SegmentRejected(
-                f"the channel was refused with {status}", url=self.url, status=status
-            )
+        await self._connect()
+        assert self._channel is not None
+        await self._channel.create(self.content_type)
 
     async def start(self) -> Self:
         """Connect the first segment ahead of its bytes. Idempotent, and implied by the others."""
         async with self._turn:
-            options = await self._connected()
             if self._ahead is None:
-                self._ahead = await self._connect(options)
+                self._ahead = await self._next_writer()
         return self
 
     def open_segment(self) -> Opening:
@@ -177,8 +170,8 @@ class TricklePublisher:
                 await writer.abort()
             if self._releases:
                 await asyncio.wait(self._releases, timeout=self._write_timeout_s)
-            if delete and self._options is not None:
-                await self._delete(self._options.session)
+            if delete and self._channel is not None:
+                await self._channel.delete()
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -191,12 +184,20 @@ class TricklePublisher:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _connected(self) -> WriterOptions:
+    async def _connect(self) -> tuple[ChannelRequests, WriterOptions]:
         if self._closed:
             raise ValueError("the publisher is closed")
-        if self._options is None:
+        if self._channel is None or self._options is None:
+            session = await self._stack.enter_async_context(owned_or_given(self._given_session))
+            self._channel = ChannelRequests(
+                session,
+                self._base,
+                timeout_s=self._write_timeout_s,
+                retry_s=self._retry_s,
+                on_retry=lambda n, wait_s, error: self._retried(NEXT, n, wait_s, error),
+            )
             self._options = WriterOptions(
-                session=await self._stack.enter_async_context(owned_or_given(self._given_session)),
+                session=session,
                 channel_url=self.url,
                 buffer_bytes=self._buffer_bytes,
                 write_timeout_s=self._write_timeout_s,
@@ -205,25 +206,25 @@ class TricklePublisher:
                 on_over=self._over,
             )
             self._look()
-        return self._options
+        return self._channel, self._options
 
     async def _take_ahead(self) -> SegmentWriter:
         async with self._turn:
-            options = await self._connected()
-            writer = self._ahead or await self._connect(options)
+            writer = self._ahead or await self._next_writer()
             self._ahead = None
             if not writer.over:
                 self._open.add(writer)
             # The number behind one that only the server knows is known when it has answered.
             if writer.seq != NEXT:
-                self._ahead = await self._connect(options)
+                self._ahead = await self._next_writer()
         writer.check()
         return writer
 
-    async def _connect(self, options: WriterOptions) -> SegmentWriter:
+    async def _next_writer(self) -> SegmentWriter:
+        channel, options = await self._connect()
         headers = self._headers
         if self._resume:
-            self._next_seq = await self._edge(options.session)
+            self._next_seq = await self._edge(channel)
             self._resume = False
             headers = CIMultiDict(headers, **{RESET: "1"})
         elif self._next_seq == NEXT:
@@ -234,65 +235,14 @@ class TricklePublisher:
             self._next_seq = seq + 1
         return SegmentWriter(options, self._base / str(seq), seq, headers)
 
-    async def _edge(self, session: aiohttp.ClientSession) -> int:
+    async def _edge(self, channel: ChannelRequests) -> int:
         """Where the channel's edge is; -1, which means the same to the server, if it won't say."""
         try:
-            status, headers = await self._ask(session, "GET", self._base / "next")
-        except SegmentRejected:
+            return await channel.edge() or 0
+        except ChannelRefused:
             return NEXT
-        if status == 404:
-            return 0
-        latest = parse_header_seq(headers.get(LATEST))
-        return NEXT if status != 200 or latest is None else latest
-
-    async def _ask(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Mapping[str, str]]:
-        """A request without a body; a server that fails is asked again."""
-
-        async def attempt() -> tuple[int, Mapping[str, str]]:
-            status, answered = await self._ask_once(session, method, url, headers)
-            if status >= 500:
-                raise SegmentRejected(
-                    f"{method} was refused with {status}", url=str(url), status=status
-                )
-            return status, answered
-
-        try:
-            return await persist(
-                attempt,
-                limit_s=self._retry_s,
-                again=lambda error: error.retryable,
-                on_retry=lambda n, wait_s, error: self._retried(self._next_seq, n, wait_s, error),
-            )
         finally:
-            self._reporter.settled(self._next_seq)
-
-    async def _ask_once(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, Mapping[str, str]]:
-        timeout = aiohttp.ClientTimeout(total=self._write_timeout_s)
-        try:
-            async with session.request(method, url, headers=headers, timeout=timeout) as response:
-                return response.status, response.headers
-        except (aiohttp.ClientError, OSError) as error:
-            raise ChannelUnreachable(f"{method} failed: {error!r}", url=str(url)) from error
-
-    async def _delete(self, session: aiohttp.ClientSession) -> None:
-        status, _ = await self._ask_once(session, "DELETE", self._base)
-        # 400 and 404 say that it is gone already, which is what we want.
-        if status not in (200, 400, 404):
-            raise ChannelUnreachable(
-                f"closing the channel was refused with {status}", url=self.url, status=status
-            )
+            self._reporter.settled(NEXT)
 
     def _retried(self, seq: int, attempt: int, wait_s: float, error: TrickleError) -> None:
         self._stats.retries += 1
@@ -313,8 +263,8 @@ class TricklePublisher:
             self._reporter.ended("closed" if isinstance(failure, ChannelClosed) else "not found")
         elif known and not isinstance(failure, (ChannelError, SegmentRejected)):
             self._stats.lost += writer.begun
-            if not self._deleting and self._options is not None:
-                release = self._release(self._options.session, writer.seq)
+            if not self._deleting and self._channel is not None:
+                release = self._release(self._channel, writer.seq)
                 task = asyncio.create_task(release, name=f"trickle DELETE {writer.seq}")
                 self._releases.add(task)
                 task.add_done_callback(self._releases.discard)
@@ -327,12 +277,14 @@ class TricklePublisher:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._write_timeout_s / _LOOKS, self._look)
 
-    async def _release(self, session: aiohttp.ClientSession, seq: int) -> None:
+    async def _release(self, channel: ChannelRequests, seq: int) -> None:
         """End a segment that was cut, whose readers would wait for the rest until its eviction."""
         try:
-            await self._ask(session, "DELETE", self._base / str(seq))
+            await channel.end_segment(seq)
         except TrickleError as error:
             _log.debug("the cut segment %d could not be ended: %s", seq, error)
+        finally:
+            self._reporter.settled(NEXT)
 
 
 class Opening:

@@ -13,6 +13,7 @@ from .answers import go_mux
 from .batch import PREFIX, Batch
 from .calls import new_session
 from .capabilities import Registry
+from .origins import from_this_machine
 from .registration import Registration
 from .streams import TRICKLE_BASE, Streams
 
@@ -33,7 +34,9 @@ def make_orchestrator(url: str, verifier: Verifier, settings: LocalSettings) -> 
     """
     app = web.Application(middlewares=[go_mux])
     trickle = TrickleServer(
-        idle_timeout_s=settings.channel_idle_s, sweep_interval_s=settings.channel_sweep_s
+        idle_timeout_s=settings.channel_idle_s,
+        sweep_interval_s=settings.channel_sweep_s,
+        authorize=from_this_machine,
     )
     node = Node(url, settings, Registry(), verifier, trickle)
     streams = Streams(node)
