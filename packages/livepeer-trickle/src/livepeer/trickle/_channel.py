@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from ._http import words
 from ._retry import persist
 from ._wire import EXPECT_CONTENT, LATEST, parse_header_seq
 from .errors import ChannelNotFound, ChannelRefused, ChannelUnreachable
@@ -110,7 +111,7 @@ class ChannelRequests:
             async with request as response:
                 status, answered = response.status, response.headers
         except (aiohttp.ClientError, OSError) as error:
-            raise ChannelUnreachable(f"{method} failed: {error!r}", url=str(url)) from error
+            raise ChannelUnreachable(f"{method} failed: {words(error)}", url=str(url)) from error
         if status >= 500:
             raise self._refused(method, status)
         return status, answered

@@ -123,7 +123,11 @@ class _Reader:
         if segment.ended and not segment.cut and segment.size <= _ONE_SEND_BYTES:
             body = b"".join(segment.chunks)
             self.sent_bytes += len(body)
-            return _chunked(self._request, web.Response(body=body, headers=headers))
+            whole = _chunked(self._request, web.Response(body=body, headers=headers))
+            with suppress(ConnectionError):
+                await whole.prepare(self._request)
+                await self._finish(whole)
+            return whole
         response = _chunked(self._request, web.StreamResponse(headers=headers))
         # A reader that goes away is ordinary.
         with suppress(ConnectionError):
@@ -151,8 +155,20 @@ class _Reader:
         if segment.cut:
             self._cut_off()
             return
+        await self._finish(response)
+
+    async def _finish(self, response: web.StreamResponse) -> None:
+        """End the body, and wait until the system has taken all of it."""
         self._blocked_since = time.monotonic()
-        await response.write_eof()
+        transport = self._request.transport
+        if transport is None:
+            return
+        # What is left in the transport after the answer would be nobody's to give up.
+        transport.set_write_buffer_limits(high=0)
+        try:
+            await response.write_eof()
+        finally:
+            transport.set_write_buffer_limits()
 
     def _count(self, chunk: bytes) -> None:
         self._sent += 1

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import AddrInfoType
 
-CONNECT_TIMEOUT_S: Final = 10.0
+TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
+"""Of every request for a segment, whatever its session says: it may wait for ever."""
 
 # A peer that vanished without a word is noticed within 25 s, like by go-livepeer's own clients.
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -32,7 +33,7 @@ def trickle_session(*, verify_tls: bool = True) -> aiohttp.ClientSession:
     total timeout would end; and a connection limit would let the waiting ones starve the others.
     """
     return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+        timeout=TIMEOUT,
         connector=aiohttp.TCPConnector(limit=0, ssl=verify_tls, socket_factory=_socket),
         # Trickle knows no cookies, and to look for some costs as much as the rest of a request.
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -50,6 +51,19 @@ async def owned_or_given(
         return
     async with trickle_session() as own:
         yield own
+
+
+def words(error: BaseException) -> str:
+    """What went wrong, for an error's text; some of aiohttp's have none of their own."""
+    return str(error) or type(error).__name__
+
+
+def was_connected(error: BaseException) -> bool:
+    """Whether a request that failed, for the cause of this error, had reached a server."""
+    cause = error.__cause__
+    return isinstance(cause, (aiohttp.ClientError, OSError)) and not isinstance(
+        cause, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+    )
 
 
 def _socket(address: AddrInfoType) -> socket.socket:

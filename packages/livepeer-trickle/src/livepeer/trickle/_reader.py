@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from ._http import words
 from .errors import MessageError, SegmentTruncated, TrickleError
 
 if TYPE_CHECKING:
@@ -136,10 +137,11 @@ class SegmentReader:
         now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
+            self._requests.cut(self.seq, self._truncated(words(error)))
             return
         if now - self._failing_since > self._requests.retry_s:
             raise self._truncated(
-                f"again and again for {self._requests.retry_s:g} s: {error!r}"
+                f"again and again for {self._requests.retry_s:g} s: {words(error)}"
             ) from error
         await asyncio.sleep(_PAUSE_S)
 

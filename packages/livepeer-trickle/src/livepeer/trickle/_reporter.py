@@ -40,9 +40,14 @@ class Reporter:
         """The requests for a segment are over, well or badly."""
         self._troubled.discard(seq)
 
+    def lost(self, seq: int, error: TrickleError) -> None:
+        """A segment that was begun did not arrive whole."""
+        _log.warning("segment %d is lost: %s", seq, error)
+
     def gap(self, seq: int, missed: int) -> None:
         """Segments before `seq` were lost to this reader."""
-        _log.warning("missed %d segments before %d: no longer held (%s)", missed, seq, self._url)
+        why = f"missed {missed} segments" if missed else "the channel began anew"
+        _log.warning("%s, going on with segment %d (%s)", why, seq, self._url)
         self._tell(Gap(self._url, seq, missed))
 
     def ended(self, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from multidict import CIMultiDict
 
-from ._http import CONNECT_TIMEOUT_S, HEADERS
+from ._http import HEADERS, TIMEOUT, was_connected, words
 from ._retry import persist
 from ._wire import CLOSED, NOT_HELD, SEQ, parse_header_seq
 from .errors import ChannelRefused, ChannelUnreachable, SegmentTruncated, TrickleError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .stats import SubscriberStats
 
 _HEADERS: Final = CIMultiDict(HEADERS)
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
 
 
 class Requests:
@@ -63,6 +62,7 @@ class Requests:
                 limit_s=self.retry_s,
                 again=lambda error: error.retryable,
                 on_retry=lambda n, wait_s, error: self._retried(seq, n, wait_s, error),
+                stood=was_connected,
             )
         finally:
             self._reporter.settled(seq)
@@ -82,6 +82,10 @@ class Requests:
             "the server no longer holds it", url=str(response.url), status=response.status
         )
 
+    def cut(self, seq: int, error: TrickleError) -> None:
+        """Report a body that was cut and will be asked for again."""
+        self._reporter.retry(seq, 1, 0.0, error)
+
     def refresh(self, before: float) -> None:
         """Make those requests anew that have waited since before that time."""
         for limit, since in self._asking.items():
@@ -98,7 +102,7 @@ class Requests:
                 response = await self._get_or_tire(url)
             except (aiohttp.ClientError, OSError) as error:
                 raise ChannelUnreachable(
-                    f"segment {seq} could not be asked for: {error!r}", url=str(self._channel)
+                    f"segment {seq} could not be asked for: {words(error)}", url=str(self._channel)
                 ) from error
         problem = self._problem(response, seq)
         if problem is not None:
@@ -112,7 +116,7 @@ class Requests:
         try:
             async with limit:
                 self._asking[limit] = time.monotonic()
-                return await self._session.get(url, headers=_HEADERS, timeout=_TIMEOUT)
+                return await self._session.get(url, headers=_HEADERS, timeout=TIMEOUT)
         except TimeoutError:
             if limit.expired():
                 return None

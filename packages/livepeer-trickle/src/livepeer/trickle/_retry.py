@@ -24,21 +24,23 @@ async def persist(
     limit_s: float,
     again: Callable[[TrickleError], bool],
     on_retry: Callable[[int, float, TrickleError], None],
+    stood: Callable[[TrickleError], bool] = lambda _: False,
 ) -> T:
     """Make an attempt, and more while they fail in a way that `again` accepts.
 
     Args:
         attempt: What is tried; it raises `TrickleError` when it fails.
-        limit_s: For how long failures in a row are borne. An attempt that stood longer than that
-            before it failed, as a request that waits at the edge does, begins the count anew.
+        limit_s: For how long failures in a row are borne.
         again: Whether to go on after this error.
         on_retry: Told before each wait: the number of the failed attempt, how long the wait is in
             seconds, and the error.
+        stood: Whether the attempt was well before this error, as a request is that waits at the
+            edge; one that was for longer than `limit_s` begins the count anew.
 
     Raises:
         TrickleError: The last failure.
     """
-    patience = _Patience(limit_s)
+    patience = _Patience(limit_s, stood)
     try:
         return await attempt()
     except TrickleError as error:
@@ -79,16 +81,21 @@ async def persist(
 class _Patience:
     """Is over when attempts have failed in a row for so long."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, stood: Callable[[TrickleError], bool]) -> None:
         self._limit_s = limit_s
-        self._failing_since: float | None = None
+        self._stood = stood
         self._began = time.monotonic()
+        self._failing_since: float | None = None
 
     def begin(self) -> None:
         self._began = time.monotonic()
 
-    def is_over(self, _: tenacity.RetryCallState) -> bool:
+    def is_over(self, state: tenacity.RetryCallState) -> bool:
         now = time.monotonic()
-        if self._failing_since is None or now - self._began > self._limit_s:
-            self._failing_since = self._began if now - self._began <= self._limit_s else now
+        error = state.outcome.exception() if state.outcome is not None else None
+        assert isinstance(error, TrickleError)
+        if now - self._began > self._limit_s and self._stood(error):
+            self._failing_since = now
+        elif self._failing_since is None:
+            self._failing_since = self._began
         return now - self._failing_since >= self._limit_s

@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
+from ._http import TIMEOUT, was_connected, words
 from ._retry import persist
 from ._wire import CLOSED, SEQ, parse_header_seq
 from .aio import cancel_and_wait
@@ -38,6 +39,8 @@ _HIGH_WATER_BYTES: Final = 64 * 1024
 
 # How long the server's answer may take to explain a connection that it closed.
 _EXPLANATION_S: Final = 1.0
+
+_GRACE_S: Final = 0.1
 
 _NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
 
@@ -79,6 +82,7 @@ class SegmentWriter:
         self._begun = False
         self._ended = False
         self._whole = False
+        self._refused = False
         self._failure: TrickleError | None = None
         self._over = False
         self._end: asyncio.Future[None] | None = None
@@ -198,7 +202,7 @@ class SegmentWriter:
             await asyncio.wait((self._post,), timeout=_EXPLANATION_S)
             self.check()
             raise SegmentTruncated(
-                f"segment {self.seq} was cut: {error!r}", url=str(self._url)
+                f"segment {self.seq} was cut: {words(error)}", url=str(self._url)
             ) from error
 
     async def _wait_for_progress(self) -> None:
@@ -251,6 +255,10 @@ class SegmentWriter:
         # aiohttp keeps the headers back until the first bytes; the server must see them now.
         wire.send_headers()
         self._connected = wire
+        if self._refused:
+            # Bytes that were sent once are not sent again: a server that refuses gets the time to
+            # say so before it sees any.
+            await asyncio.sleep(_GRACE_S)
         while self._waiting:
             self._begun = True
             await wire.write(self._waiting[0])
@@ -262,6 +270,8 @@ class SegmentWriter:
                 self._end = asyncio.get_running_loop().create_future()
                 await self._end
             self._whole = True
+            # Left to aiohttp, its failure would be a task's that nobody waits for.
+            await wire.write_eof()
         finally:
             self._wire = None
 
@@ -285,6 +295,7 @@ class SegmentWriter:
                 limit_s=options.retry_s,
                 again=lambda error: error.retryable and not self._begun,
                 on_retry=lambda n, wait_s, error: options.on_retry(self.seq, n, wait_s, error),
+                stood=was_connected,
             )
         except SegmentRejected as error:
             if not error.retryable or self._begun:
@@ -309,17 +320,19 @@ class SegmentWriter:
 
     async def _attempt(self) -> None:
         options = self._options
-        post = options.session.post(self._url, data=_Body(self), headers=self._headers)
+        post = options.session.post(
+            self._url, data=_Body(self), headers=self._headers, timeout=TIMEOUT
+        )
         try:
             async with post as response:
                 await self._judge(response)
         except _NETWORK_ERRORS as error:
             if self._begun:
                 raise SegmentTruncated(
-                    f"segment {self.seq} was cut: {error!r}", url=str(self._url)
+                    f"segment {self.seq} was cut: {words(error)}", url=str(self._url)
                 ) from error
             raise ChannelUnreachable(
-                f"segment {self.seq} could not be delivered: {error!r}", url=str(self._url)
+                f"segment {self.seq} could not be delivered: {words(error)}", url=str(self._url)
             ) from error
 
     async def _judge(self, response: aiohttp.ClientResponse) -> None:
@@ -330,6 +343,7 @@ class SegmentWriter:
         if CLOSED in response.headers:
             raise ChannelClosed("the channel was closed", url=url)
         if response.status != 200:
+            self._refused = True
             text = (await response.content.read(500)).decode(errors="replace").strip()
             raise SegmentRejected(
                 f"segment {self.seq} was refused with {response.status} {text!r}",

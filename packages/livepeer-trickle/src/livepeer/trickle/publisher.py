@@ -22,8 +22,7 @@ from .errors import (
     ChannelClosed,
     ChannelError,
     ChannelNotFound,
-    ChannelRefused,
-    SegmentRejected,
+    ChannelUnreachable,
     TrickleError,
 )
 from .stats import PublisherStats
@@ -40,6 +39,9 @@ _log = logging.getLogger(__name__)
 
 _LOOKS: Final = 4
 """How often within a timeout stalls are looked for; a timer for each write would cost more."""
+
+_HOPELESS: Final = 3
+"""So many failures in a row, over more than `retry_s`, and the publisher gives up."""
 
 BUFFER_BYTES = 1024 * 1024
 
@@ -99,6 +101,8 @@ class TricklePublisher:
         self._releases: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._stack = AsyncExitStack()
+        self._failures = 0
+        self._failing_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._deleting = False
@@ -142,6 +146,7 @@ class TricklePublisher:
         Raises:
             TrickleError: The segment failed before it began: the channel is not there, or the
                 server was away for longer than `retry_s`.
+            ChannelUnreachable: The last three segments and more failed, for longer than `retry_s`.
         """
         return Opening(self._take_ahead())
 
@@ -209,6 +214,11 @@ class TricklePublisher:
         return self._channel, self._options
 
     async def _take_ahead(self) -> SegmentWriter:
+        if self._failures >= _HOPELESS and time.monotonic() - self._failing_since > self._retry_s:
+            raise ChannelUnreachable(
+                f"{self._failures} segments in a row failed in more than {self._retry_s:g} s",
+                url=self.url,
+            )
         async with self._turn:
             writer = self._ahead or await self._next_writer()
             self._ahead = None
@@ -239,7 +249,9 @@ class TricklePublisher:
         """Where the channel's edge is; -1, which means the same to the server, if it won't say."""
         try:
             return await channel.edge() or 0
-        except ChannelRefused:
+        except ChannelError as error:
+            if error.status is None:
+                raise
             return NEXT
         finally:
             self._reporter.settled(NEXT)
@@ -256,18 +268,32 @@ class TricklePublisher:
         self._stats.bytes += writer.size
         failure = writer.failure
         if failure is None:
+            self._failures = 0
             self._stats.segments += 1
             if self._next_seq == NEXT:
                 self._next_seq = writer.seq + 1
-        elif isinstance(failure, (ChannelClosed, ChannelNotFound)):
+            return
+        if isinstance(failure, (ChannelClosed, ChannelNotFound)):
             self._reporter.ended("closed" if isinstance(failure, ChannelClosed) else "not found")
-        elif known and not isinstance(failure, (ChannelError, SegmentRejected)):
-            self._stats.lost += writer.begun
-            if not self._deleting and self._channel is not None:
-                release = self._release(self._channel, writer.seq)
-                task = asyncio.create_task(release, name=f"trickle DELETE {writer.seq}")
-                self._releases.add(task)
-                task.add_done_callback(self._releases.discard)
+        if known:
+            self._count_failure()
+            self._let_go(writer, failure)
+
+    def _count_failure(self) -> None:
+        if not self._failures:
+            self._failing_since = time.monotonic()
+        self._failures += 1
+
+    def _let_go(self, writer: SegmentWriter, failure: TrickleError) -> None:
+        """End a segment that was cut, whose readers would wait for the rest until its eviction."""
+        if writer.begun and not self._closed:
+            self._stats.lost += 1
+            self._reporter.lost(writer.seq, failure)
+        if self._deleting or self._channel is None or isinstance(failure, ChannelError):
+            return
+        task = asyncio.create_task(self._release(self._channel, writer.seq), name="trickle DELETE")
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
 
     def _look(self) -> None:
         """Give up segments of which nothing is taken."""
@@ -278,7 +304,6 @@ class TricklePublisher:
         self._timer = loop.call_later(self._write_timeout_s / _LOOKS, self._look)
 
     async def _release(self, channel: ChannelRequests, seq: int) -> None:
-        """End a segment that was cut, whose readers would wait for the rest until its eviction."""
         try:
             await channel.end_segment(seq)
         except TrickleError as error:

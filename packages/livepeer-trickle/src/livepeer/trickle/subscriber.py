@@ -81,6 +81,7 @@ class TrickleSubscriber:
         self._taken = asyncio.Event()
         self._current: SegmentReader | None = None
         self._known = False
+        self._read_one = False
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
         self._stack = AsyncExitStack()
@@ -173,22 +174,27 @@ class TrickleSubscriber:
         """Ask until there is a segment; None when the channel has ended."""
         wanted, gap = self._seq, 0
         behind: int | None = None
+        jumps = 0
         while True:
             response = await requests.answer(wanted)
             if response.status == 200 and CLOSED not in response.headers:
-                self._known = True
+                self._known = self._read_one = True
                 return self._reader(requests, response, wanted, gap)
             response.close()
             if response.status != NOT_HELD or CLOSED in response.headers:
-                self._end(response.status)
+                self._end(response.status, wanted, gap)
                 return None
             self._known = True
             latest = parse_header_seq(response.headers.get(LATEST))
             if latest is not None and latest > wanted:
                 gap += latest - wanted if wanted >= 0 else 0
                 wanted = latest
-            elif latest is not None and behind is not None and latest > behind:
-                # The edge is behind us and moves: somebody publishes the channel from the start.
+                # One leads to the edge; a server that sends us on and on is not hurried.
+                jumps += 1
+                if jumps > 1:
+                    await asyncio.sleep(_AHEAD_PAUSE_S)
+            elif self._read_one and latest and behind is not None and behind < latest < wanted:
+                # Behind what we have read, and it moves: the channel is published anew.
                 self._reporter.gap(latest, 0)
                 wanted, behind = latest, None
             else:
@@ -205,9 +211,12 @@ class TrickleSubscriber:
             self._reporter.gap(seq, gap)
         return SegmentReader(response, seq, gap, requests, self._stats)
 
-    def _end(self, status: int) -> None:
+    def _end(self, status: int, wanted: int, gap: int) -> None:
         if status == 404 and not self._known:
             raise ChannelNotFound("the channel does not exist", url=self.url, status=404)
+        if gap:
+            self._stats.missed += gap
+            self._reporter.gap(wanted, gap)
         self._reporter.ended("not found" if status == 404 else "closed")
 
     def _look(self) -> None:
