@@ -9,16 +9,27 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("network", "the network of tests/integration (default: a local one)")
+    group = parser.getgroup("network", "what the cross-package tests run against (default: ours)")
     group.addoption("--orchestrator-url", help="base URL of an orchestrator that is up")
     group.addoption("--gateway-url", help="base URL of a gateway that knows that orchestrator")
     group.addoption("--orch-secret", default="orch-secret", help="the orchestrator's secret")
     group.addoption("--insecure", action="store_true", help="take any certificate")
+    trickle = "base URL of a trickle server for tests/conformance/trickle"
+    group.addoption("--trickle-url", help=f"{trickle} (default: ours), that creates channels")
+    group.addoption("--trickle-noauto-url", help=f"{trickle}, that creates none for a publisher")
+    group.addoption("--trickle-changefeed-url", help=f"{trickle}, with a changefeed")
+    group.addoption("--trickle-idle-url", help=f"{trickle}, that expires channels within 5 s")
+    group.addoption("--trickle-settle-s", default="0.1", help="a request has reached it by then")
+    group.addoption("--trickle-go-client", help="a program around go-livepeer's trickle client")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "gateway: needs --gateway-url when --orchestrator-url is given",
         "signed: runs against a local network that checks signatures, too",
+        "noauto: needs --trickle-noauto-url when --trickle-url is given",
+        "changefeed: needs --trickle-changefeed-url when --trickle-url is given",
+        "idle: needs --trickle-idle-url when --trickle-url is given",
+        "fresh: needs a server that nobody has used since it was started",
     ):
         config.addinivalue_line("markers", marker)

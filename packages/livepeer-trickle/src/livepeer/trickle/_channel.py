@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from ._http import words
+from ._http import segment_url, words
 from ._retry import persist
 from ._wire import EXPECT_CONTENT, LATEST, parse_header_seq
-from .errors import ChannelNotFound, ChannelRefused, ChannelUnreachable
+from .errors import ChannelNotFound, ChannelRefused, ChannelUnreachable, TrickleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from yarl import URL
-
-    from .errors import TrickleError
 
 
 class ChannelRequests:
@@ -91,17 +89,21 @@ class ChannelRequests:
         Raises:
             ChannelError: The server failed.
         """
-        await self._ask("DELETE", self._channel / str(seq))
+        await self._ask("DELETE", segment_url(self._channel, seq))
 
     async def _ask(
         self, method: str, url: URL, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str]]:
-        return await persist(
-            lambda: self._ask_once(method, url, headers),
-            limit_s=self._retry_s,
-            again=lambda error: error.retryable,
-            on_retry=self._on_retry,
-        )
+        try:
+            return await self._ask_once(method, url, headers)
+        except TrickleError as failure:
+            return await persist(
+                lambda: self._ask_once(method, url, headers),
+                failure,
+                limit_s=self._retry_s,
+                again=lambda error: error.retryable,
+                on_retry=self._on_retry,
+            )
 
     async def _ask_once(
         self, method: str, url: URL, headers: Mapping[str, str] | None

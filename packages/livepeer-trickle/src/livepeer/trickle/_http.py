@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from aiohttp.connector import AddrInfoType
+    from yarl import URL
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
 """Of every request for a segment, whatever its session says: it may wait for ever."""
@@ -51,6 +52,11 @@ async def owned_or_given(
         return
     async with trickle_session() as own:
         yield own
+
+
+def segment_url(channel: URL, seq: int) -> URL:
+    """The URL of one segment of a channel."""
+    return channel.with_path(f"{channel.raw_path}/{seq}", encoded=True)
 
 
 def words(error: BaseException) -> str:

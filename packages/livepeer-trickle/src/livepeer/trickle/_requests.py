@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 from multidict import CIMultiDict
 
-from ._http import HEADERS, TIMEOUT, was_connected, words
+from ._http import HEADERS, TIMEOUT, segment_url, was_connected, words
 from ._retry import persist
 from ._wire import CLOSED, NOT_HELD, SEQ, parse_header_seq
 from .errors import ChannelRefused, ChannelUnreachable, SegmentTruncated, TrickleError
@@ -57,8 +57,11 @@ class Requests:
             ChannelUnreachable: The server failed for longer than `retry_s`.
         """
         try:
+            return await self._get(seq)
+        except TrickleError as failure:
             return await persist(
                 lambda: self._get(seq),
+                failure,
                 limit_s=self.retry_s,
                 again=lambda error: error.retryable,
                 on_retry=lambda n, wait_s, error: self._retried(seq, n, wait_s, error),
@@ -93,7 +96,7 @@ class Requests:
                 limit.reschedule(0)
 
     async def _get(self, seq: int) -> aiohttp.ClientResponse:
-        url = self._channel / str(seq)
+        url = segment_url(self._channel, seq)
         response: aiohttp.ClientResponse | None = None
         while response is None:
             if self._session.closed:

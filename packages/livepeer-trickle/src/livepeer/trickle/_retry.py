@@ -20,16 +20,20 @@ LONGEST_WAIT_S: Final = 1.0
 
 async def persist(
     attempt: Callable[[], Awaitable[T]],
+    failure: TrickleError,
     *,
     limit_s: float,
     again: Callable[[TrickleError], bool],
     on_retry: Callable[[int, float, TrickleError], None],
     stood: Callable[[TrickleError], bool] = lambda _: False,
 ) -> T:
-    """Make an attempt, and more while they fail in a way that `again` accepts.
+    """Make an attempt again that failed, for as long as it fails in a way that `again` accepts.
+
+    The first attempt is the caller's: most need no second, and should not pay for the possibility.
 
     Args:
         attempt: What is tried; it raises `TrickleError` when it fails.
+        failure: How the first attempt failed.
         limit_s: For how long failures in a row are borne.
         again: Whether to go on after this error.
         on_retry: Told before each wait: the number of the failed attempt, how long the wait is in
@@ -40,17 +44,10 @@ async def persist(
     Raises:
         TrickleError: The last failure.
     """
+    if not again(failure):
+        raise failure
     patience = _Patience(limit_s, stood)
-    try:
-        return await attempt()
-    except TrickleError as error:
-        if not again(error):
-            raise
-        first = error
-
-    # The retrying machinery is costly, and most segments need none: only now is it set up, and
-    # shown the failure that was.
-    failures = [first]
+    failures = [failure]
 
     async def replay_then_attempt() -> T:
         if failures:
@@ -59,10 +56,8 @@ async def persist(
         return await attempt()
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome is not None else None
-        assert isinstance(error, TrickleError)
         assert state.next_action is not None
-        on_retry(state.attempt_number, state.next_action.sleep, error)
+        on_retry(state.attempt_number, state.next_action.sleep, _error(state))
 
     def retryable(error: BaseException) -> bool:
         return isinstance(error, TrickleError) and again(error)
@@ -76,6 +71,12 @@ async def persist(
         reraise=True,
     )
     return await retrying(replay_then_attempt)
+
+
+def _error(state: tenacity.RetryCallState) -> TrickleError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert isinstance(error, TrickleError)
+    return error
 
 
 class _Patience:
@@ -92,9 +93,7 @@ class _Patience:
 
     def is_over(self, state: tenacity.RetryCallState) -> bool:
         now = time.monotonic()
-        error = state.outcome.exception() if state.outcome is not None else None
-        assert isinstance(error, TrickleError)
-        if now - self._began > self._limit_s and self._stood(error):
+        if now - self._began > self._limit_s and self._stood(_error(state)):
             self._failing_since = now
         elif self._failing_since is None:
             self._failing_since = self._began

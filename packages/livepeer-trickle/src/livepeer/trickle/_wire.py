@@ -55,8 +55,3 @@ def parse_header_seq(value: str | None) -> int | None:
     # Python refuses to read thousands of digits, zeros among them; Go does not.
     seq = int(value[:1].strip("0123456789") + value.lstrip("+-").lstrip("0").rjust(1, "0"))
     return seq if abs(seq) <= _INT64_MAX else None
-
-
-def segment_url(channel_url: str, seq: int | str) -> str:
-    """The URL of one segment of the channel at `channel_url`."""
-    return f"{channel_url.rstrip('/')}/{seq}"

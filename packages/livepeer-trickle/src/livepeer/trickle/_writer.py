@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -16,7 +15,7 @@ from aiohttp.payload import Payload
 from ._http import TIMEOUT, was_connected, words
 from ._retry import persist
 from ._wire import CLOSED, SEQ, parse_header_seq
-from .aio import cancel_and_wait
+from .aio import cancel_and_wait, start
 from .errors import (
     ChannelClosed,
     ChannelNotFound,
@@ -29,7 +28,7 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
     from yarl import URL
@@ -90,7 +89,7 @@ class SegmentWriter:
         self._unsent_before = 0
         self._waiting_since: float | None = None
         self._connected: StreamWriter | None = None
-        self._post = asyncio.create_task(self._deliver(), name=f"trickle POST {seq}")
+        self._post = start(self._deliver(), name="trickle POST")
 
     async def write(self, data: bytes) -> None:
         """Append bytes to the segment.
@@ -196,8 +195,11 @@ class SegmentWriter:
                 return
             await wire.write(data, drain=False)
             if _unsent(wire) > _HIGH_WATER_BYTES:
-                with self._watched():
+                self._unsent_before, self._waiting_since = self._unsent(), time.monotonic()
+                try:
                     await wire.drain()
+                finally:
+                    self._waiting_since = None
         except _NETWORK_ERRORS as error:
             await asyncio.wait((self._post,), timeout=_EXPLANATION_S)
             self.check()
@@ -208,23 +210,16 @@ class SegmentWriter:
     async def _wait_for_progress(self) -> None:
         if not self._over:
             self._moved = asyncio.get_running_loop().create_future()
-            with self._watched():
+            self._unsent_before, self._waiting_since = self._unsent(), time.monotonic()
+            try:
                 await self._moved
+            finally:
+                self._waiting_since = None
         self.check()
 
     def _move(self) -> None:
         if self._moved is not None and not self._moved.done():
             self._moved.set_result(None)
-
-    @contextmanager
-    def _watched(self) -> Generator[None]:
-        """Let the publisher give the segment up when nothing moves in time."""
-        self._unsent_before = self._unsent()
-        self._waiting_since = time.monotonic()
-        try:
-            yield
-        finally:
-            self._waiting_since = None
 
     def give_up(self, before: float) -> None:
         """End the segment if nothing of it moved since before that time; fewer bytes are a move."""
@@ -278,7 +273,10 @@ class SegmentWriter:
     async def _deliver(self) -> None:
         """Post the segment, and settle what became of it."""
         try:
-            await self._persist()
+            try:
+                await self._attempt()
+            except TrickleError as error:
+                await self._begin_anew(error)
         except TrickleError as error:
             self._failure = self._failure or error
         except asyncio.CancelledError:
@@ -286,12 +284,13 @@ class SegmentWriter:
             raise
         self._settle()
 
-    async def _persist(self) -> None:
-        """Begin anew for as long as no byte of the segment was handed to the network."""
+    async def _begin_anew(self, failure: TrickleError) -> None:
+        """Post it again, for as long as no byte of the segment was handed to the network."""
         options = self._options
         try:
             await persist(
                 self._attempt,
+                failure,
                 limit_s=options.retry_s,
                 again=lambda error: error.retryable and not self._begun,
                 on_retry=lambda n, wait_s, error: options.on_retry(self.seq, n, wait_s, error),

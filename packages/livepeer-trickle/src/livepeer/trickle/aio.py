@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+def start(coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+    """Make a task that runs up to its first wait at once, where Python can (3.12)."""
+    if sys.version_info >= (3, 12):
+        loop = asyncio.get_running_loop()
+        return asyncio.Task(coroutine, loop=loop, name=name, eager_start=True)
+    return asyncio.create_task(coroutine, name=name)
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any] | None) -> None:

@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ._channel import ChannelRequests
-from ._http import HEADERS, owned_or_given
+from ._http import HEADERS, owned_or_given, segment_url
 from ._reporter import Reporter
 from ._wire import MPEGTS, NEXT, RESET
 from ._writer import SegmentWriter, WriterOptions
@@ -173,7 +173,7 @@ class TricklePublisher:
         try:
             for writer in (*self._open, *([] if self._ahead is None else [self._ahead])):
                 await writer.abort()
-            if self._releases:
+            if self._releases and not delete:
                 await asyncio.wait(self._releases, timeout=self._write_timeout_s)
             if delete and self._channel is not None:
                 await self._channel.delete()
@@ -243,7 +243,7 @@ class TricklePublisher:
         seq = self._next_seq
         if seq != NEXT:
             self._next_seq = seq + 1
-        return SegmentWriter(options, self._base / str(seq), seq, headers)
+        return SegmentWriter(options, segment_url(self._base, seq), seq, headers)
 
     async def _edge(self, channel: ChannelRequests) -> int:
         """Where the channel's edge is; -1, which means the same to the server, if it won't say."""
