@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 from aiohttp.http import StreamWriter
-from aiohttp.payload import Payload
 
 from ._http import TIMEOUT, was_connected, words
+from ._post import Body, raise_for_answer, unsent
 from ._retry import persist
-from ._wire import CLOSED, SEQ, parse_header_seq
+from ._wire import SEQ, parse_header_seq
 from .aio import cancel_and_wait, start
 from .errors import (
-    ChannelClosed,
-    ChannelNotFound,
     ChannelUnreachable,
     SegmentError,
     SegmentRejected,
@@ -85,7 +83,7 @@ class SegmentWriter:
         self._failure: TrickleError | None = None
         self._over = False
         self._end: asyncio.Future[None] | None = None
-        self._moved: asyncio.Future[None] | None = None
+        self._moved: asyncio.Event | None = None
         self._unsent_before = 0
         self._waiting_since: float | None = None
         self._connected: StreamWriter | None = None
@@ -189,12 +187,12 @@ class SegmentWriter:
     async def _send(self, wire: StreamWriter, data: bytes, *, end: bool = False) -> None:
         self._begun = True
         try:
-            if end and _unsent(wire) + len(data) <= _HIGH_WATER_BYTES:
+            if end and unsent(wire) + len(data) <= _HIGH_WATER_BYTES:
                 # Data and end in one piece; aiohttp's own end is empty then.
                 await wire.write_eof(data)
                 return
             await wire.write(data, drain=False)
-            if _unsent(wire) > _HIGH_WATER_BYTES:
+            if unsent(wire) > _HIGH_WATER_BYTES:
                 self._unsent_before, self._waiting_since = self._unsent(), time.monotonic()
                 try:
                     await wire.drain()
@@ -209,17 +207,18 @@ class SegmentWriter:
 
     async def _wait_for_progress(self) -> None:
         if not self._over:
-            self._moved = asyncio.get_running_loop().create_future()
+            self._moved = self._moved or asyncio.Event()
+            self._moved.clear()
             self._unsent_before, self._waiting_since = self._unsent(), time.monotonic()
             try:
-                await self._moved
+                await self._moved.wait()
             finally:
                 self._waiting_since = None
         self.check()
 
     def _move(self) -> None:
-        if self._moved is not None and not self._moved.done():
-            self._moved.set_result(None)
+        if self._moved is not None:
+            self._moved.set()
 
     def give_up(self, before: float) -> None:
         """End the segment if nothing of it moved since before that time; fewer bytes are a move."""
@@ -242,7 +241,7 @@ class SegmentWriter:
             self._connected.transport.abort()
 
     def _unsent(self) -> int:
-        return self._waiting_bytes + (_unsent(self._connected) if self._connected else 0)
+        return self._waiting_bytes + (unsent(self._connected) if self._connected else 0)
 
     async def feed(self, wire: AbstractStreamWriter) -> None:
         """Send what waits, then let `write` have the connection until the segment's end."""
@@ -320,7 +319,7 @@ class SegmentWriter:
     async def _attempt(self) -> None:
         options = self._options
         post = options.session.post(
-            self._url, data=_Body(self), headers=self._headers, timeout=TIMEOUT
+            self._url, data=Body(self.feed), headers=self._headers, timeout=TIMEOUT
         )
         try:
             async with post as response:
@@ -336,19 +335,8 @@ class SegmentWriter:
 
     async def _judge(self, response: aiohttp.ClientResponse) -> None:
         """What the server's answer means; returns only when it has the segment whole."""
-        url = self._options.channel_url
-        if response.status == 404:
-            raise ChannelNotFound("the channel does not exist", url=url, status=404)
-        if CLOSED in response.headers:
-            raise ChannelClosed("the channel was closed", url=url)
-        if response.status != 200:
-            self._refused = True
-            text = (await response.content.read(500)).decode(errors="replace").strip()
-            raise SegmentRejected(
-                f"segment {self.seq} was refused with {response.status} {text!r}",
-                url=str(self._url),
-                status=response.status,
-            )
+        self._refused = response.status != 200
+        await raise_for_answer(response, self.seq, self._options.channel_url)
         turned_away = self.size and response.headers.get("Connection", "").lower() == "close"
         if not self._whole or turned_away:
             raise SegmentRejected(
@@ -358,23 +346,3 @@ class SegmentWriter:
             )
         seq = parse_header_seq(response.headers.get(SEQ))
         self.seq = self.seq if seq is None else seq
-
-
-class _Body(Payload):
-    """A request body that hands its connection to the segment."""
-
-    def __init__(self, segment: SegmentWriter) -> None:
-        super().__init__(None)
-        self._segment = segment
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        await self._segment.feed(writer)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        del encoding, errors
-        raise TypeError("a segment is sent while it is written, and cannot be read back")
-
-
-def _unsent(wire: StreamWriter) -> int:
-    transport = wire.transport
-    return transport.get_write_buffer_size() if transport is not None else 0
