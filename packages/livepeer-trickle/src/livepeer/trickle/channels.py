@@ -157,7 +157,7 @@ class JSONLPublisher:
                 try:
                     await segment.close()
                 except TrickleError as error:
-                    _log.warning("a data segment was lost: %s", error)
+                    _log.debug("the lines since the last rotation are lost: %s", error)
 
 
 class _MessageReader(ABC):

@@ -23,6 +23,7 @@ from .errors import (
     ChannelError,
     ChannelNotFound,
     ChannelUnreachable,
+    SegmentRejected,
     TrickleError,
 )
 from .stats import PublisherStats
@@ -286,8 +287,9 @@ class TricklePublisher:
 
     def _let_go(self, writer: SegmentWriter, failure: TrickleError) -> None:
         """End a segment that was cut, whose readers would wait for the rest until its eviction."""
-        if writer.begun and not self._closed:
-            self._stats.lost += 1
+        refused = isinstance(failure, SegmentRejected)
+        if not self._closed and (writer.begun or refused):
+            self._stats.lost += writer.begun
             self._reporter.lost(writer.seq, failure)
         if self._deleting or self._channel is None or isinstance(failure, ChannelError):
             return

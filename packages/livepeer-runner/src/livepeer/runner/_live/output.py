@@ -25,8 +25,8 @@ _CLOSING = 3
 class Output:
     """Publishes the stream that goes out.
 
-    A segment that fails is given up and the stream goes on with the next one; a channel that is
-    gone ends the output, and `put` raises.
+    A segment that fails is given up, which the publisher logs, and the stream goes on with the next
+    one; a channel that is gone ends the output, and `put` raises.
     """
 
     def __init__(self, url: str, http: aiohttp.ClientSession, stats: SessionStats) -> None:
@@ -55,7 +55,7 @@ class Output:
             if self._segment is not None:
                 await self._segment.write(piece.data)
         except SegmentError as error:
-            _log.warning("the rest of output segment %d is lost: %s", self._begun - 1, error)
+            _log.debug("the rest of output segment %d is left out: %s", self._begun - 1, error)
             self._stats.segments_lost += 1
             self._segment = None
 
@@ -89,4 +89,4 @@ class Output:
             self._stats.segments_out += 1
         except TrickleError as error:
             self._stats.segments_lost += 1
-            _log.warning("output segment %d did not arrive whole: %s", segment.seq, error)
+            _log.debug("output segment %d did not arrive whole: %s", segment.seq, error)
