@@ -230,3 +230,5 @@ async def test_only_pages_of_this_machine_reach_trickle(origin: str | None, stat
         for method, url in [("POST", channel), ("POST", channel + "/0"), ("GET", channel + "/0")]:
             async with session.request(method, url) as response:
                 assert response.status == status
+        async with session.get(channel + "/0", headers={"Host": "rebound.example"}) as response:
+            assert response.status == 403

@@ -29,11 +29,15 @@ def build() -> typer.Typer:
 
 def _add(app: typer.Typer, command: EntryPoint) -> None:
     try:
-        function = command.load()
+        loaded = command.load()
     except ImportError as error:
         typer.echo(f"warning: the command {command.name!r} cannot be loaded: {error}", err=True)
         return
-    app.command(command.name)(function)
+    if isinstance(loaded, typer.Typer):
+        # Its commands' help is as plain as ours: Typer hands `rich_markup_mode` down.
+        app.add_typer(loaded, name=command.name)
+    else:
+        app.command(command.name)(loaded)
 
 
 def _show_versions(wanted: bool) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from livepeer.trickle import TrickleServer
+from livepeer.trickle.loopback import from_this_machine, is_loopback
 
 from .admission import Node
 from .answers import go_mux
 from .batch import PREFIX, Batch
 from .calls import new_session
 from .capabilities import Registry
-from .origins import from_this_machine
 from .registration import Registration
 from .streams import TRICKLE_BASE, Streams
 
@@ -36,7 +37,7 @@ def make_orchestrator(url: str, verifier: Verifier, settings: LocalSettings) -> 
     trickle = TrickleServer(
         idle_timeout_s=settings.channel_idle_s,
         sweep_interval_s=settings.channel_sweep_s,
-        authorize=from_this_machine,
+        authorize=from_this_machine if is_loopback(urlsplit(url).hostname or "") else None,
     )
     node = Node(url, settings, Registry(), verifier, trickle)
     streams = Streams(node)

@@ -44,6 +44,7 @@ class Link:
         self._client = writer
         self._server: asyncio.StreamWriter | None = None
         self._pumps: set[asyncio.Task[None]] = set()
+        self._paced_until: dict[Direction, float] = {"up": 0.0, "down": 0.0}
         self._frozen = False
         self._ended_down = False
         self._over = False
@@ -62,7 +63,7 @@ class Link:
     def reset(self) -> None:
         """Reset both sides at once."""
         self._faults.resets += not self._over
-        self._stop(_reset)
+        self._stop(reset)
 
     def close(self) -> None:
         """End both sides as a program does that exits in good order."""
@@ -104,7 +105,7 @@ class Link:
             # The target must not answer as well.
             for pump in self._pumps:
                 pump.cancel()
-            _reset(self._server)
+            reset(self._server)
             self._server = None
 
     def _stop(self, end: Callable[[asyncio.StreamWriter], None]) -> None:
@@ -127,7 +128,7 @@ class Link:
                 await asyncio.wait(self._pumps)
         except OSError:
             await self._gate()
-            self._end_sides(_reset)
+            self._end_sides(reset)
         finally:
             self._over = True
             await cancel_and_wait(*self._pumps)
@@ -182,8 +183,17 @@ class Link:
             exchange.add(direction, len(piece))
             data = data[len(piece) :]
             self._fire(due)
-            if rate := self._faults.rate.get(direction):
-                await asyncio.sleep(len(piece) / rate)
+            await self._pace(direction, len(piece))
+
+    async def _pace(self, direction: Direction, size: int) -> None:
+        """Hold the direction to its rate; what came too late is made up for by the next step."""
+        rate = self._faults.rate.get(direction)
+        if rate is None:
+            return
+        now = asyncio.get_running_loop().time()
+        latest = max(self._paced_until[direction], now - 1 / PACES_PER_S)
+        self._paced_until[direction] = latest + size / rate
+        await asyncio.sleep(max(0.0, self._paced_until[direction] - now))
 
     def _step(self, direction: Direction) -> int:
         rate = self._faults.rate.get(direction)
@@ -228,7 +238,7 @@ class Link:
             self._client.write_eof()
         except OSError:
             await self._gate()
-            self._stop(_reset)
+            self._stop(reset)
 
 
 def _tighten(writer: asyncio.StreamWriter) -> None:
@@ -236,8 +246,19 @@ def _tighten(writer: asyncio.StreamWriter) -> None:
     writer.transport.set_write_buffer_limits(high=0)
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection as a system does that knows nothing of it."""
+    _linger_0(writer.get_extra_info("socket"))
+    writer.transport.abort()
+
+
+def reset_socket(accepted: socket.socket) -> None:
+    """Do the same to a connection that no transport has yet."""
+    _linger_0(accepted)
+    accepted.close()
+
+
+def _linger_0(its: socket.socket) -> None:
     # Closed already: nothing to reset.
     with suppress(OSError):
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)
-    writer.transport.abort()
+        its.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_0)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import asynccontextmanager, contextmanager
+import socket
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from livepeer.trickle.aio import cancel_and_wait
+
 from ._faults import Answer, Direction, Faults, How, Rule
-from ._link import Link
+from ._link import Link, reset_socket
 from ._requests import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Mapping
+
+BACKLOG = 128
 
 DIRECTIONS: tuple[Direction, Direction] = ("up", "down")
 
@@ -71,7 +76,8 @@ class FaultProxy:
         self._faults.flowing.set()
         # In the order of their opening, which the random faults follow.
         self._links: dict[Link, None] = {}
-        self._listener: asyncio.Server | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
         self._port = 0
         self.url = ""
 
@@ -203,8 +209,10 @@ class FaultProxy:
     async def down(self) -> None:
         """Reset what is open and refuse new connections, until `up`."""
         if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
             self._listener = None
+        await cancel_and_wait(*self._arriving)
         links = tuple(self._links)
         self.reset()
         for link in links:
@@ -213,10 +221,10 @@ class FaultProxy:
     async def up(self) -> None:
         """Take connections again, on the same port."""
         if self._listener is None:
-            self._listener = await asyncio.start_server(
-                self._accept, "127.0.0.1", self._port, limit=PIECE_BYTES, reuse_address=True
-            )
-            self._port = self._listener.sockets[0].getsockname()[1]
+            self._listener = socket.create_server(("127.0.0.1", self._port), backlog=BACKLOG)
+            self._listener.setblocking(False)
+            self._port = self._listener.getsockname()[1]
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
 
     @asynccontextmanager
     async def away(self) -> AsyncGenerator[None]:
@@ -266,7 +274,21 @@ class FaultProxy:
             link.poke()
         return rule
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listener: socket.socket) -> None:
+        # Not with asyncio's own server: it loses a connection that comes in as it closes.
+        with suppress(BlockingIOError, ConnectionAbortedError):
+            accepted, _ = listener.accept()
+            task = asyncio.create_task(self._welcome(accepted), name="fault proxy accept")
+            self._arriving.add(task)
+            task.add_done_callback(lambda task: self._arrived(task, accepted))
+
+    def _arrived(self, task: asyncio.Task[None], accepted: socket.socket) -> None:
+        self._arriving.discard(task)
+        if task.cancelled():
+            reset_socket(accepted)
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted, limit=PIECE_BYTES)
         self._faults.connections += 1
         link = Link(self._faults, self._target, reader, writer, raw=self._raw)
         self._links[link] = None
