@@ -28,7 +28,9 @@ async def end_exchange(
     response.force_close()
     await response.prepare(request)
     await response.write_eof()
-    if request.transport is not None and not request.content.total_bytes:
-        # Nothing unread, so nothing is lost; aiohttp would linger for a body that never comes.
-        request.transport.close()
+    transport = request.transport
+    if transport is not None and not transport.is_closing() and transport.can_write_eof():
+        # Only our half. Bytes of the body may be on their way, and the reset that meets them on a
+        # closed socket would take the answer away from its reader; aiohttp lingers for them.
+        transport.write_eof()
     return response

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 # Longer than go-livepeer's clients keep an idle connection (60 s).
 _KEEP_ALIVE_S: Final = 75.0
 
+# For the rest of a body that was answered before its end.
+_LINGER_S: Final = 2.0
+
 
 @asynccontextmanager
 async def listen(
@@ -32,6 +35,7 @@ async def listen(
         # Readers that wait at the edge go away and come back, go-livepeer's every 20 s.
         handler_cancellation=True,
         keepalive_timeout=_KEEP_ALIVE_S,
+        lingering_time=_LINGER_S,
         shutdown_timeout=1.0,
     )
     await runner.setup()

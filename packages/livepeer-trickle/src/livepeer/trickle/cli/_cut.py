@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.errors import MessageError, SegmentTimeout, SegmentTruncated
+from livepeer.trickle.errors import MessageError, SegmentError, SegmentTimeout
 
 if TYPE_CHECKING:
     from livepeer.trickle._writer import SegmentWriter
     from livepeer.trickle.publisher import TricklePublisher
-
-# A bad moment of the network, which the next segment may not meet; the publisher counts and tells
-# what was lost. What a server refuses it will refuse again.
-_PASSING: Final = (SegmentTruncated, SegmentTimeout)
 
 _MAX_LINE_BYTES: Final = 1024 * 1024
 
@@ -74,7 +69,8 @@ class BySize:
             data = data[len(piece) :]
             try:
                 await self._segment.write(piece)
-            except _PASSING:
+            except SegmentError as error:
+                _pass(error)
                 self._segment = None
                 continue
             if self._segment.size >= self._max_bytes or not self.due_s:
@@ -97,8 +93,9 @@ class BySize:
         ending, self._ending = self._ending, None
         if ending is not None:
             try:
-                with suppress(*_PASSING):
-                    await ending
+                await ending
+            except SegmentError as error:
+                _pass(error)
             finally:
                 await cancel_and_wait(ending)
 
@@ -114,12 +111,11 @@ class ByLine:
 
     async def write(self, data: bytes) -> None:
         self._rest += data
-        if b"\n" in data:
-            *lines, self._rest = self._rest.split(b"\n")
-            for line in lines:
-                await self._publish(bytes(line))
-        if len(self._rest) > _MAX_LINE_BYTES:
+        *lines, self._rest = self._rest.split(b"\n") if b"\n" in data else (self._rest,)
+        if max(map(len, (*lines, self._rest))) > _MAX_LINE_BYTES:
             raise MessageError(f"a line is longer than {_MAX_LINE_BYTES} bytes")
+        for line in lines:
+            await self._publish(bytes(line))
 
     async def cut(self) -> None:
         """There is no segment that is open between two lines."""
@@ -133,5 +129,16 @@ class ByLine:
     async def _publish(self, line: bytes) -> None:
         line = line.removesuffix(b"\r")
         if line:
-            with suppress(*_PASSING):
+            try:
                 await self._publisher.write_segment(line)
+            except SegmentError as error:
+                _pass(error)
+
+
+def _pass(error: SegmentError) -> None:
+    """Bear a bad moment of the network, which the publisher counts and tells.
+
+    The next segment may not meet it. What a server refuses it will refuse again.
+    """
+    if not (error.retryable or isinstance(error, SegmentTimeout)):
+        raise error

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+def count(number: int, what: str) -> str:
+    """So many of something, in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class Display:
     """Shows how many bytes went through; nothing unless standard error is a terminal.
 
@@ -45,6 +50,7 @@ class Display:
             from rich.progress import (
                 BarColumn,
                 DownloadColumn,
+                FileSizeColumn,
                 Progress,
                 TextColumn,
                 TimeElapsedColumn,
@@ -53,8 +59,7 @@ class Display:
 
             self._bar = Progress(
                 TextColumn("{task.description}"),
-                *(() if self._total is None else (BarColumn(),)),
-                DownloadColumn(binary_units=True),
+                *((FileSizeColumn(),) if self._total is None else (BarColumn(), DownloadColumn())),
                 TransferSpeedColumn(),
                 TimeElapsedColumn(),
                 console=Console(stderr=True),

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from livepeer.trickle._http import trickle_session
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.errors import ChannelClosed, ChannelError, ChannelNotFound, ChannelRefused
+from livepeer.trickle.errors import (
+    ChannelClosed,
+    ChannelError,
+    ChannelNotFound,
+    ChannelRefused,
+    TrickleError,
+)
 from livepeer.trickle.events import Ended
 from livepeer.trickle.publisher import TricklePublisher
 
 from ._ask import ask_edge
 from ._cut import ByLine, BySize, Cutter
-from ._display import Display
+from ._display import Display, count
 from ._pipes import Input
 from ._run import Incomplete
 
@@ -61,12 +68,16 @@ async def publish(url: str, options: Publishing) -> None:
                 job = _Job(url, options, session, source, display)
                 try:
                     await job.run()
-                finally:
-                    await job.close()
+                except BaseException:
+                    # What ended it is what is told, not what its end ran into.
+                    with suppress(TrickleError):
+                        await job.close()
+                    raise
+                await job.close()
             display.say(job.summary())
     lost = job.publisher.stats.lost
     if lost:
-        raise Incomplete(f"{lost} of the segments did not arrive whole", url=url)
+        raise Incomplete(f"{count(lost, 'segment')} lost", url=url)
 
 
 async def _expect_new(session: aiohttp.ClientSession, url: str, retry_s: float) -> None:
@@ -143,7 +154,7 @@ class _Job:
     def summary(self) -> str:
         """What it came to, for who watches."""
         stats = self.publisher.stats
-        return f"published {stats.bytes} bytes in {stats.segments} segments"
+        return f"published {count(stats.bytes, 'byte')} in {count(stats.segments, 'segment')}"
 
     async def _read(self) -> bytes | None:
         """What came next, b"" at the end, or None when the open segment has to be ended first."""

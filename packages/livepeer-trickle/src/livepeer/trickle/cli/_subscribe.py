@@ -15,7 +15,7 @@ from livepeer.trickle.events import Ended
 from livepeer.trickle.subscriber import TrickleSubscriber
 
 from ._ask import ask_edge
-from ._display import Display
+from ._display import Display, count
 from ._pipes import Output, OutputClosed
 from ._run import Incomplete
 
@@ -124,14 +124,14 @@ class _Job:
     def summary(self) -> str:
         """What it came to, for who watches."""
         stats = self.subscriber.stats
-        return f"received {stats.bytes} bytes in {stats.segments} segments"
+        return f"received {count(stats.bytes, 'byte')} in {count(stats.segments, 'segment')}"
 
     def check(self) -> None:
         """Raise `Incomplete` unless everything came through."""
         missed = self.subscriber.stats.missed
         faults = [
-            *([f"{missed} segments were missed"] if missed else ()),
-            *([f"{self._cut} segments were cut short"] if self._cut else ()),
+            *([f"{count(missed, 'segment')} missed"] if missed else ()),
+            *([f"{count(self._cut, 'segment')} cut short"] if self._cut else ()),
             *(
                 ["the channel was gone before its end was seen, and may have had more"]
                 if self._forgotten
