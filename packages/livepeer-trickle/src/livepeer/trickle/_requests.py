@@ -47,7 +47,8 @@ class Requests:
         self._channel = channel
         self._reporter = reporter
         self._stats = stats
-        self._asking: dict[asyncio.Timeout, float] = {}
+        self._asking: dict[asyncio.Task[object], float] = {}
+        self._tired: set[asyncio.Task[object]] = set()
 
     async def answer(self, seq: int) -> aiohttp.ClientResponse:
         """A 200, 404 or 470, or anything that says that the channel is closed.
@@ -91,9 +92,11 @@ class Requests:
 
     def refresh(self, before: float) -> None:
         """Make those requests anew that have waited since before that time."""
-        for limit, since in self._asking.items():
-            if since < before and not limit.expired():
-                limit.reschedule(0)
+        for task, since in self._asking.items():
+            if since < before and task not in self._tired:
+                # As `asyncio.timeout` does it, which would cost each request as much as its URL.
+                self._tired.add(task)
+                task.cancel()
 
     async def _get(self, seq: int) -> aiohttp.ClientResponse:
         url = segment_url(self._channel, seq)
@@ -115,17 +118,19 @@ class Requests:
 
     async def _get_or_tire(self, url: URL) -> aiohttp.ClientResponse | None:
         """The response, or None when nothing came for long, which at the edge is ordinary."""
-        limit = asyncio.timeout(None)
+        task = asyncio.current_task()
+        assert task is not None
+        self._asking[task] = time.monotonic()
         try:
-            async with limit:
-                self._asking[limit] = time.monotonic()
-                return await self._session.get(url, headers=_HEADERS, timeout=TIMEOUT)
-        except TimeoutError:
-            if limit.expired():
+            return await self._session.get(url, headers=_HEADERS, timeout=TIMEOUT)
+        except asyncio.CancelledError:
+            # Ours is taken back; somebody else's, which may have come as well, is not.
+            if task in self._tired and not task.uncancel():
                 return None
             raise
         finally:
-            self._asking.pop(limit, None)
+            self._tired.discard(task)
+            del self._asking[task]
 
     def _problem(self, response: aiohttp.ClientResponse, seq: int) -> TrickleError | None:
         status, url = response.status, str(self._channel)
