@@ -305,10 +305,10 @@ async def test_progress_is_for_terminals(start: Start, base: str, tmp_path: Path
     await process.communicate(b"watched")
     shown = b""
     # The other end of a terminal that was closed is an error of its own.
-    while b"segments" not in shown:
+    while b"1 segment" not in shown:
         shown += await asyncio.to_thread(os.read, ours, 65536)
     os.close(ours)
     assert process.returncode == 0
     assert b"publishing" in shown
-    assert b"published 7 bytes in 1 segments" in shown
+    assert b"published 7 bytes in 1 segment" in shown
     assert (await sub.ended()).err == ""

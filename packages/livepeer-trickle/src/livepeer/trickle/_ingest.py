@@ -54,6 +54,8 @@ class Ingest:
             chunk = await self._first_chunk(request, segment)
             if chunk is None:
                 return await self._turn_away(request, channel, segment)
+            # The first byte of every POST moves the edge, or its end without one.
+            channel.rewind(segment)
             if not chunk:
                 channel.finish(segment, time.monotonic())
                 self._stats.segments += 1
@@ -105,7 +107,7 @@ class Ingest:
 
                     segment.watch(stop_waiting)
                     try:
-                        return await request.content.readany()
+                        return _if_open(segment, await request.content.readany())
                     finally:
                         segment.unwatch(stop_waiting)
             except TimeoutError:
@@ -121,6 +123,11 @@ class Ingest:
         if channel.closed:
             headers[CLOSED] = CLOSED_VALUE
         return await end_exchange(request, web.Response(headers=headers))
+
+
+def _if_open(segment: Segment, chunk: bytes) -> bytes | None:
+    # Both may have come at once, and what is written after the end goes nowhere.
+    return None if segment.ended else chunk
 
 
 def _tick(request: web.Request, segment: Segment) -> None:

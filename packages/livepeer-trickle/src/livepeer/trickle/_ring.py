@@ -101,13 +101,13 @@ class Channel:
 
     def for_read(self, seq: int) -> Segment:
         """The segment that a reader attaches to; raises `NotHeld` where the wire says 470."""
-        seq = self.resolve(seq)
+        asked, seq = seq, self.resolve(seq)
         held = self.held(seq)
         if held is not None:
             return held
         at_edge = seq == self.next or (self.next == 0 and seq == 1)
         if self.closed or not at_edge:
-            raise NotHeld(seq)
+            raise NotHeld(asked)
         return self._place(seq)
 
     def for_write(self, seq: int) -> Segment:
@@ -135,7 +135,7 @@ class Channel:
         segment.end()
 
     def rewind(self, segment: Segment) -> None:
-        """Move the edge behind a segment whose late publisher was turned away."""
+        """Move the edge behind a segment: its publisher began, or was turned away."""
         self.next = segment.seq + 1
 
     def reset(self, below: int) -> None:
