@@ -1,10 +1,10 @@
-"""The ring's odd corners, one by one; in the pure core, and where it takes a server to get there."""
+"""The ring's odd corners, one by one; in the pure core, and where it takes a server."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +12,9 @@ import pytest
 from livepeer.trickle import ServerStats, TrickleServer
 from livepeer.trickle._ring import Channel, NotHeld, Segment
 from livepeer.trickle._wire import CURRENT, NEXT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
 
 
 @pytest.fixture
@@ -125,7 +128,7 @@ class Wire:
         return reader
 
     async def idle_connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """One on which the server has answered before, so that the next request is heard at once."""
+        """One on which the server has answered before, so that the next is heard at once."""
         reader, writer = await self.send("GET /c/next HTTP/1.1\nHost: x")
         await reader.readuntil(b"\r\n\r\n0")
         return reader, writer

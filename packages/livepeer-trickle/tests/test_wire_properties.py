@@ -61,9 +61,7 @@ def test_a_number_is_what_atoi_takes_for_one(text: str) -> None:
 
 
 @PROFILE
-@given(
-    st.integers(INT64_MIN + 1, INT64_MAX), st.integers(0, 40), st.sampled_from(["", "+"])
-)
+@given(st.integers(INT64_MIN + 1, INT64_MAX), st.integers(0, 40), st.sampled_from(["", "+"]))
 def test_every_number_is_read_as_it_was_written(seq: int, zeros: int, plus: str) -> None:
     sign = "-" if seq < 0 else plus
     text = f"{sign}{'0' * zeros}{abs(seq)}"

@@ -102,6 +102,11 @@ class Log(logging.Handler):
             self.bad.append((record.name, record.levelname, f"{record.msg} {record.exc_info}"))
         record.exc_info = None
 
+    def of_both(self) -> str:
+        """The messages, one of each side."""
+        assert len(self.lines) == 2, self.lines
+        return "\n".join(self.lines)
+
     def one(self) -> str:
         """The only message."""
         assert len(self.lines) == 1, self.lines

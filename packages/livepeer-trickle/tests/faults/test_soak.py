@@ -93,11 +93,11 @@ async def test_a_publisher_that_waits_for_its_reader_loses_nothing_that_was_told
             while len(told) < SEGMENTS // 5:
                 arrived = await publish(publisher, 1)
                 told |= arrived
-                await until(lambda arrived=arrived: arrived <= set(follower.seqs))
+                await until(lambda arrived=arrived: arrived <= set(follower.seqs), 10.0)
             path.proxy.clear()
             check(follower, told)
             assert told <= set(follower.seqs)
-            assert follower.truncated == []
+            assert not told & set(follower.truncated)
             await publisher.close()
             await follower.ended()
 

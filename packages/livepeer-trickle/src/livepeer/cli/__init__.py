@@ -1,7 +1,8 @@
 """The `livepeer` command: a root that finds its commands among what is installed.
 
-Every distribution adds commands through the entry-point group `livepeer.commands`; each is a plain
-function that Typer turns into a command. Needs the `cli` extra.
+Every distribution adds commands through the entry-point group `livepeer.commands`; each is a
+function that Typer turns into a command, or a Typer application with commands of its own. Needs the
+`cli` extra.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -26,8 +27,10 @@ async def end_exchange(
     response.headers.update(headers or {})
     response.headers["Connection"] = "close"
     response.force_close()
-    await response.prepare(request)
-    await response.write_eof()
+    # A publisher that went away is ordinary.
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
     transport = request.transport
     if transport is not None and not transport.is_closing() and transport.can_write_eof():
         # Only our half. Bytes of the body may be on their way, and the reset that meets them on a

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import aiohttp
 
-from ._http import segment_url, words
+from ._http import NETWORK_ERRORS, UNUSABLE, segment_url, words
 from ._retry import persist
-from ._wire import EXPECT_CONTENT, LATEST, parse_header_seq
+from ._wire import EXPECT_CONTENT, LATEST, TRUNCATED, parse_header_seq
 from .errors import ChannelNotFound, ChannelRefused, ChannelUnreachable, TrickleError
 
 if TYPE_CHECKING:
@@ -83,23 +84,27 @@ class ChannelRequests:
         if status not in (200, 400, 404):
             raise self._refused("the end of the channel", status)
 
-    async def end_segment(self, seq: int) -> None:
-        """End a segment for its readers.
+    async def cut_segment(self, seq: int) -> None:
+        """End a segment that was begun and will not be whole, which its readers ought to see.
+
+        The header is ours; go-livepeer's server ends the segment as if it were whole.
 
         Raises:
             ChannelError: The server failed.
         """
-        await self._ask("DELETE", segment_url(self._channel, seq))
+        await self._ask("DELETE", segment_url(self._channel, seq), {TRUNCATED: "1"})
 
     async def _ask(
         self, method: str, url: URL, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Mapping[str, str]]:
+        began = time.monotonic()
         try:
             return await self._ask_once(method, url, headers)
         except TrickleError as failure:
             return await persist(
                 lambda: self._ask_once(method, url, headers),
                 failure,
+                began=began,
                 limit_s=self._retry_s,
                 again=lambda error: error.retryable,
                 on_retry=self._on_retry,
@@ -112,7 +117,9 @@ class ChannelRequests:
         try:
             async with request as response:
                 status, answered = response.status, response.headers
-        except (aiohttp.ClientError, OSError) as error:
+        except UNUSABLE as error:
+            raise ChannelRefused(f"{method} is impossible: {words(error)}", url=str(url)) from error
+        except NETWORK_ERRORS as error:
             raise ChannelUnreachable(f"{method} failed: {words(error)}", url=str(url)) from error
         if status >= 500:
             raise self._refused(method, status)

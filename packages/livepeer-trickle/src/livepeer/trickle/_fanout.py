@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ResponseT = TypeVar("ResponseT", bound=web.StreamResponse)
 
+_DRAIN_LOOK_S: Final = 0.02
+
 _ONE_SEND_BYTES: Final = 64 * 1024
 """A segment that is whole and no larger goes out with its headers in one piece."""
 
@@ -81,6 +83,7 @@ class _Reader:
         self._sent = 0
         self._changed = asyncio.Event()
         self._live = False
+        self._chunked = request.version >= (1, 1)
         self._blocked_since: float | None = None
 
     def wake(self) -> None:
@@ -149,11 +152,11 @@ class _Reader:
                 break
             self._changed.clear()
             # Without chunks (HTTP/1.0) there is nothing to frame.
-            self._live = response.chunked
+            self._live = self._chunked
             await self._changed.wait()
             self._live = False
         if segment.cut:
-            self._cut_off()
+            await self._cut_off()
             return
         await self._finish(response)
 
@@ -174,10 +177,21 @@ class _Reader:
         self._sent += 1
         self.sent_bytes += len(chunk)
 
-    def _cut_off(self) -> None:
+    async def _cut_off(self) -> None:
         """Close without the last chunk, so that the reader sees an error and not an end."""
-        if self._request.transport is not None:
-            self._request.transport.close()
+        transport = self._request.transport
+        if transport is None:
+            return
+        self._blocked_since = time.monotonic()
+        # Left to `close`, what a reader does not take would be nobody's to give up; and there is
+        # no event for it.
+        while transport.get_write_buffer_size() and not transport.is_closing():  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_LOOK_S)
+        if self._chunked:
+            transport.close()
+        else:
+            # Without chunks an end is an end; only a reset is none.
+            transport.abort()
 
     def abort_if_stalled(self, before: float) -> None:
         """Let go of a reader that takes nothing."""

@@ -49,6 +49,8 @@ class Gatekeeper:
             refusal = self._over_limit(operation)
             if refusal is None and self._authorize is not None:
                 refusal = await self._refusal(self._authorize, operation, request)
+                # It may have waited, and others come in meanwhile.
+                refusal = refusal or self._over_limit(operation)
             if refusal is None:
                 return await handler(request)
             self._stats.refused += 1

@@ -7,15 +7,18 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+from yarl import URL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from aiohttp.connector import AddrInfoType
-    from yarl import URL
 
-TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
-"""Of every request for a segment, whatever its session says: it may wait for ever."""
+CONNECT_TIMEOUT_S: Final = 10.0
+
+NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
+UNUSABLE: Final = (RuntimeError, ValueError)
+"""What aiohttp raises for a request that cannot be made: a URL that is none, a closed session."""
 
 # A peer that vanished without a word is noticed within 25 s, like by go-livepeer's own clients.
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -34,7 +37,7 @@ def trickle_session(*, verify_tls: bool = True) -> aiohttp.ClientSession:
     total timeout would end; and a connection limit would let the waiting ones starve the others.
     """
     return aiohttp.ClientSession(
-        timeout=TIMEOUT,
+        timeout=segment_timeout(CONNECT_TIMEOUT_S),
         connector=aiohttp.TCPConnector(limit=0, ssl=verify_tls, socket_factory=_socket),
         # Trickle knows no cookies, and to look for some costs as much as the rest of a request.
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -52,6 +55,27 @@ async def owned_or_given(
         return
     async with trickle_session() as own:
         yield own
+
+
+def channel_url(url: str) -> URL:
+    """The URL of a channel, without a slash at its end.
+
+    Raises:
+        ValueError: It is none.
+    """
+    channel = URL(url.rstrip("/"))
+    if channel.scheme not in ("http", "https") or not channel.host or len(channel.parts) < 2:
+        raise ValueError(f"url={url!r}: a channel's URL is like http://127.0.0.1:8888/NAME")
+    return channel
+
+
+def segment_timeout(retry_s: float) -> aiohttp.ClientTimeout:
+    """Of every request for a segment, whatever its session says: it may wait for ever.
+
+    But not for a connection: one attempt takes no longer than all of them may.
+    """
+    connect_s = min(CONNECT_TIMEOUT_S, retry_s) or CONNECT_TIMEOUT_S
+    return aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
 
 
 def segment_url(channel: URL, seq: int) -> URL:

@@ -75,7 +75,7 @@ class Ingest:
     async def _read_body(
         self, request: web.Request, channel: Channel, segment: Segment, chunk: bytes
     ) -> web.Response:
-        content, stats = request.content, self._stats
+        content, stats, whole = request.content, self._stats, True
         body = _Body(request.transport, time.monotonic())
         self._bodies.add(body)
         try:
@@ -86,14 +86,18 @@ class Ingest:
                     too_large = error(413, f"Segment larger than {self._max_segment_bytes} bytes")
                     return await end_exchange(request, too_large)
                 body.moved_at = time.monotonic()
-                channel.write(segment, chunk, body.moved_at)
+                whole = channel.write(segment, chunk, body.moved_at)
                 stats.bytes_in += len(chunk)
                 chunk = await content.readany()
         finally:
             self._bodies.discard(body)
+        answer = web.Response(headers={SEQ: str(segment.seq)})
+        if not channel.closed and (segment.cut or not whole):
+            # A close is what tells a publisher that its bytes went nowhere.
+            return await end_exchange(request, answer)
         channel.finish(segment, time.monotonic())
         stats.segments += 1
-        return web.Response(headers={SEQ: str(segment.seq)})
+        return answer
 
     async def _first_chunk(self, request: web.Request, segment: Segment) -> bytes | None:
         """The first bytes of the body, b"" at its end, or None when the segment ended before."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from ._http import words
+from ._http import NETWORK_ERRORS, words
 from .errors import MessageError, SegmentTruncated, TrickleError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ._requests import Requests
     from .stats import SubscriberStats
 
-_NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
 _PAUSE_S: Final = 0.1
 _PIECE_BYTES: Final = 64 * 1024
 
@@ -69,11 +68,15 @@ class SegmentReader:
             self._waiting_since = time.monotonic()
             try:
                 chunk = await self._response.content.readany()
-            except _NETWORK_ERRORS as error:
-                await self._take_up(error)
-                continue
+            except NETWORK_ERRORS as error:
+                failure: Exception | None = error
+            else:
+                failure = None
             finally:
                 self._waiting_since = None
+            if failure is not None:
+                await self._take_up(failure)
+                continue
             if not chunk:
                 self._given_up = True
                 return
@@ -116,18 +119,18 @@ class SegmentReader:
     async def _take_up(self, error: Exception) -> None:
         """Go on where the body was cut."""
         while True:
+            if self._given_up:
+                raise self._truncated("it was given up") from error
             self._response.close()
             # Silence is no failure: a request that nothing comes on is only made anew.
             if not isinstance(error, _Silence):
                 await self._be_patient(error)
-            if self._given_up:
-                raise self._truncated("it was given up") from error
             try:
                 self._response = await self._requests.again(self.seq)
                 await self._skip()
             except TrickleError as failure:
                 raise self._truncated(str(failure)) from error
-            except _NETWORK_ERRORS as again:
+            except NETWORK_ERRORS as again:
                 error = again
             else:
                 self._stats.resumed += 1
@@ -149,15 +152,19 @@ class SegmentReader:
         """Pass over what was handed out before, and see by its end that it is the same."""
         content = self._response.content
         left = self._received - len(self._latest)
-        while left:
-            piece = await content.read(min(left, _PIECE_BYTES))
-            if not piece:
-                raise self._truncated("the server holds less of it than before")
-            left -= len(piece)
         try:
+            while left:
+                self._waiting_since = time.monotonic()
+                piece = await content.read(min(left, _PIECE_BYTES))
+                if not piece:
+                    raise self._truncated("the server holds less of it than before")
+                left -= len(piece)
+            self._waiting_since = time.monotonic()
             same = await content.readexactly(len(self._latest)) == self._latest
         except asyncio.IncompleteReadError:
             same = False
+        finally:
+            self._waiting_since = None
         if not same:
             raise self._truncated("the server holds another of that number")
 

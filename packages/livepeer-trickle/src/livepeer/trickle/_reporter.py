@@ -58,5 +58,9 @@ class Reporter:
             self._tell(Ended(self._url, reason))
 
     def _tell(self, event: TrickleEvent) -> None:
-        if self._on_event is not None:
+        if self._on_event is None:
+            return
+        try:
             self._on_event(event)
+        except Exception:  # the user's hook, which must not end a transfer  # noqa: BLE001
+            _log.exception("on_event raised")

@@ -6,15 +6,23 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 from multidict import CIMultiDict
 
-from ._http import HEADERS, TIMEOUT, segment_url, was_connected, words
+from ._http import (
+    HEADERS,
+    NETWORK_ERRORS,
+    UNUSABLE,
+    segment_timeout,
+    segment_url,
+    was_connected,
+    words,
+)
 from ._retry import persist
 from ._wire import CLOSED, NOT_HELD, SEQ, parse_header_seq
 from .errors import ChannelRefused, ChannelUnreachable, SegmentTruncated, TrickleError
 
 if TYPE_CHECKING:
+    import aiohttp
     from yarl import URL
 
     from ._reporter import Reporter
@@ -47,6 +55,7 @@ class Requests:
         self._channel = channel
         self._reporter = reporter
         self._stats = stats
+        self._timeout = segment_timeout(retry_s)
         self._asking: dict[asyncio.Task[object], float] = {}
         self._tired: set[asyncio.Task[object]] = set()
 
@@ -57,12 +66,14 @@ class Requests:
             ChannelRefused: Another 4xx.
             ChannelUnreachable: The server failed for longer than `retry_s`.
         """
+        began = time.monotonic()
         try:
             return await self._get(seq)
         except TrickleError as failure:
             return await persist(
                 lambda: self._get(seq),
                 failure,
+                began=began,
                 limit_s=self.retry_s,
                 again=lambda error: error.retryable,
                 on_retry=lambda n, wait_s, error: self._retried(seq, n, wait_s, error),
@@ -102,11 +113,13 @@ class Requests:
         url = segment_url(self._channel, seq)
         response: aiohttp.ClientResponse | None = None
         while response is None:
-            if self._session.closed:
-                raise ChannelRefused("the shared session was closed", url=str(self._channel))
             try:
                 response = await self._get_or_tire(url)
-            except (aiohttp.ClientError, OSError) as error:
+            except UNUSABLE as error:
+                raise ChannelRefused(
+                    f"segment {seq} cannot be asked for: {words(error)}", url=str(self._channel)
+                ) from error
+            except NETWORK_ERRORS as error:
                 raise ChannelUnreachable(
                     f"segment {seq} could not be asked for: {words(error)}", url=str(self._channel)
                 ) from error
@@ -122,7 +135,7 @@ class Requests:
         assert task is not None
         self._asking[task] = time.monotonic()
         try:
-            return await self._session.get(url, headers=_HEADERS, timeout=TIMEOUT)
+            return await self._session.get(url, headers=_HEADERS, timeout=self._timeout)
         except asyncio.CancelledError:
             # Ours is taken back; somebody else's, which may have come as well, is not.
             if task in self._tired and not task.uncancel():

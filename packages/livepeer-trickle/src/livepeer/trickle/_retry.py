@@ -22,6 +22,7 @@ async def persist(
     attempt: Callable[[], Awaitable[T]],
     failure: TrickleError,
     *,
+    began: float,
     limit_s: float,
     again: Callable[[TrickleError], bool],
     on_retry: Callable[[int, float, TrickleError], None],
@@ -34,6 +35,7 @@ async def persist(
     Args:
         attempt: What is tried; it raises `TrickleError` when it fails.
         failure: How the first attempt failed.
+        began: When it began, by `time.monotonic`.
         limit_s: For how long failures in a row are borne.
         again: Whether to go on after this error.
         on_retry: Told before each wait: the number of the failed attempt, how long the wait is in
@@ -46,7 +48,7 @@ async def persist(
     """
     if not again(failure):
         raise failure
-    patience = _Patience(limit_s, stood)
+    patience = _Patience(limit_s, stood, began)
     failures = [failure]
 
     async def replay_then_attempt() -> T:
@@ -82,10 +84,10 @@ def _error(state: tenacity.RetryCallState) -> TrickleError:
 class _Patience:
     """Is over when attempts have failed in a row for so long."""
 
-    def __init__(self, limit_s: float, stood: Callable[[TrickleError], bool]) -> None:
+    def __init__(self, limit_s: float, stood: Callable[[TrickleError], bool], began: float) -> None:
         self._limit_s = limit_s
         self._stood = stood
-        self._began = time.monotonic()
+        self._began = began
         self._failing_since: float | None = None
 
     def begin(self) -> None:

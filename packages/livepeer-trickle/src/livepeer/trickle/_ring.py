@@ -44,13 +44,14 @@ class Segment:
         default_factory=dict["Callable[[], None]", None]
     )
 
-    def append(self, chunk: bytes) -> None:
-        """Add bytes and wake the readers."""
+    def append(self, chunk: bytes) -> bool:
+        """Add bytes and wake the readers; False after the end, when they go nowhere."""
         if self.ended:
-            return
+            return False
         self.chunks.append(chunk)
         self.size += len(chunk)
         self._wake()
+        return True
 
     def end(self, *, cut: bool = False) -> None:
         """End the segment for its readers and for a publisher that waits to begin."""
@@ -120,12 +121,15 @@ class Channel:
         segment = self._slots[seq % len(self._slots)]
         return segment if segment is not None and segment.seq == seq else None
 
-    def write(self, segment: Segment, chunk: bytes, now: float) -> None:
-        """Append bytes to a segment; the first ones move the leading edge behind it."""
+    def write(self, segment: Segment, chunk: bytes, now: float) -> bool:
+        """Append bytes to a segment; the first ones move the leading edge behind it.
+
+        False after the segment's end, when they go nowhere.
+        """
         if not segment.size:
             self.next = segment.seq + 1
         self.written_at = now
-        segment.append(chunk)
+        return segment.append(chunk)
 
     def finish(self, segment: Segment, now: float) -> None:
         """End a segment; one that stayed empty moves the edge as the first byte would."""

@@ -12,6 +12,9 @@ SEQ: Final = "Lp-Trickle-Seq"
 LATEST: Final = "Lp-Trickle-Latest"
 CLOSED: Final = "Lp-Trickle-Closed"
 RESET: Final = "Lp-Trickle-Reset"
+TRUNCATED: Final = "Lp-Trickle-Truncated"
+"""Ours, on the DELETE of a segment: its publisher could not finish it. Others ignore it."""
+
 EXPECT_CONTENT: Final = "Expect-Content"
 
 CLOSED_VALUE: Final = "terminated"

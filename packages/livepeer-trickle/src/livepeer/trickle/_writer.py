@@ -8,17 +8,17 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-import aiohttp
 from aiohttp.http import StreamWriter
 
-from ._http import TIMEOUT, was_connected, words
+from ._http import NETWORK_ERRORS, UNUSABLE, was_connected, words
 from ._post import Body, raise_for_answer, unsent
 from ._retry import persist
 from ._wire import SEQ, parse_header_seq
 from .aio import cancel_and_wait, start
 from .errors import (
+    ChannelRefused,
     ChannelUnreachable,
-    SegmentError,
+    SegmentAborted,
     SegmentRejected,
     SegmentTimeout,
     SegmentTruncated,
@@ -28,6 +28,7 @@ from .errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import aiohttp
     from aiohttp.abc import AbstractStreamWriter
     from yarl import URL
 
@@ -39,8 +40,6 @@ _EXPLANATION_S: Final = 1.0
 
 _GRACE_S: Final = 0.1
 
-_NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
-
 
 @dataclass(frozen=True, kw_only=True)
 class WriterOptions:
@@ -51,6 +50,7 @@ class WriterOptions:
     buffer_bytes: int
     write_timeout_s: float
     retry_s: float
+    timeout: aiohttp.ClientTimeout
     on_retry: Callable[[int, int, float, TrickleError], None]
     on_over: Callable[[SegmentWriter], None]
 
@@ -134,7 +134,11 @@ class SegmentWriter:
         self._sever()
         await cancel_and_wait(self._post)
         # A task that is cancelled before its first step never comes to its own end.
-        self._settle_cancelled()
+        self._settle(self._aborted())
+
+    def drop(self) -> None:
+        """Give up a segment that nobody has taken."""
+        self._sever()
 
     async def __aenter__(self) -> Self:
         return self
@@ -179,6 +183,8 @@ class SegmentWriter:
             raise self._failure
 
     def _take(self, data: bytes) -> None:
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"a segment takes bytes, not {type(data).__name__}")
         if self._ended:
             raise ValueError(f"segment {self.seq} is closed")
         self.check()
@@ -198,7 +204,7 @@ class SegmentWriter:
                     await wire.drain()
                 finally:
                     self._waiting_since = None
-        except _NETWORK_ERRORS as error:
+        except NETWORK_ERRORS as error:
             await asyncio.wait((self._post,), timeout=_EXPLANATION_S)
             self.check()
             raise SegmentTruncated(
@@ -223,6 +229,9 @@ class SegmentWriter:
     def give_up(self, before: float) -> None:
         """End the segment if nothing of it moved since before that time; fewer bytes are a move."""
         if self._waiting_since is None or self._waiting_since >= before:
+            return
+        if self._connected is None:
+            # While there is no connection the retries have their own limit.
             return
         unsent = self._unsent()
         if unsent < self._unsent_before:
@@ -271,25 +280,28 @@ class SegmentWriter:
 
     async def _deliver(self) -> None:
         """Post the segment, and settle what became of it."""
+        began = time.monotonic()
         try:
             try:
                 await self._attempt()
             except TrickleError as error:
-                await self._begin_anew(error)
+                await self._begin_anew(error, began)
         except TrickleError as error:
-            self._failure = self._failure or error
-        except asyncio.CancelledError:
-            self._settle_cancelled()
-            raise
-        self._settle()
+            self._settle(error)
+        else:
+            self._settle(None)
+        finally:
+            # Cancelled, or what nobody expects: who waits must not wait for ever.
+            self._settle(self._aborted())
 
-    async def _begin_anew(self, failure: TrickleError) -> None:
+    async def _begin_anew(self, failure: TrickleError, began: float) -> None:
         """Post it again, for as long as no byte of the segment was handed to the network."""
         options = self._options
         try:
             await persist(
                 self._attempt,
                 failure,
+                began=began,
                 limit_s=options.retry_s,
                 again=lambda error: error.retryable and not self._begun,
                 on_retry=lambda n, wait_s, error: options.on_retry(self.seq, n, wait_s, error),
@@ -304,27 +316,30 @@ class SegmentWriter:
                 status=error.status,
             ) from error
 
-    def _settle(self) -> None:
+    def _settle(self, failure: TrickleError | None) -> None:
+        if self._over:
+            return
         self._over = True
+        self._failure = self._failure or failure
         self._options.on_over(self)
         self._move()
 
-    def _settle_cancelled(self) -> None:
-        if not self._over:
-            self._failure = self._failure or SegmentError(
-                f"segment {self.seq} was aborted", url=str(self._url)
-            )
-            self._settle()
+    def _aborted(self) -> SegmentAborted:
+        return SegmentAborted(f"segment {self.seq} was aborted", url=str(self._url))
 
     async def _attempt(self) -> None:
         options = self._options
         post = options.session.post(
-            self._url, data=Body(self.feed), headers=self._headers, timeout=TIMEOUT
+            self._url, data=Body(self.feed), headers=self._headers, timeout=options.timeout
         )
         try:
             async with post as response:
                 await self._judge(response)
-        except _NETWORK_ERRORS as error:
+        except UNUSABLE as error:
+            raise ChannelRefused(
+                f"segment {self.seq} cannot be posted: {words(error)}", url=str(self._url)
+            ) from error
+        except NETWORK_ERRORS as error:
             if self._begun:
                 raise SegmentTruncated(
                     f"segment {self.seq} was cut: {words(error)}", url=str(self._url)
@@ -332,6 +347,8 @@ class SegmentWriter:
             raise ChannelUnreachable(
                 f"segment {self.seq} could not be delivered: {words(error)}", url=str(self._url)
             ) from error
+        finally:
+            self._connected = None
 
     async def _judge(self, response: aiohttp.ClientResponse) -> None:
         """What the server's answer means; returns only when it has the segment whole."""

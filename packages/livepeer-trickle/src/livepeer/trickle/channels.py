@@ -72,8 +72,13 @@ class JSONPublisher:
         """Publish one object and wait until the server has it; calls are kept in order.
 
         Bytes are published as they are: what `encode_message` made of an object before.
+
+        Raises:
+            MessageError: It is larger than 1 MiB, which no reader takes.
         """
         data = message if isinstance(message, bytes) else encode_message(message)
+        if len(data) > MAX_MESSAGE_BYTES:
+            raise MessageError(f"{len(data)} bytes: a message has at most {MAX_MESSAGE_BYTES}")
         async with self._order:
             await self._publisher.write_segment(data)
 

@@ -10,7 +10,8 @@ TrickleError
 ├── SegmentError            one segment; the channel may go on
 │   ├── SegmentRejected                        the server refused it, with a status
 │   ├── SegmentTruncated    (ConnectionError)  the body was cut before its end, in or out
-│   └── SegmentTimeout      (TimeoutError)     nobody took the bytes in time
+│   ├── SegmentTimeout      (TimeoutError)     nobody took the bytes in time
+│   └── SegmentAborted                         we gave it up ourselves
 ├── MessageError            (ValueError)       a JSON channel: not one object, or too large
 ├── Refused                 (PermissionError)  a no with a reason, for `authorize` to raise
 └── MediaError              (ValueError)       what was read is no media that we can handle
@@ -22,6 +23,8 @@ succeed later.
 
 from __future__ import annotations
 
+import re
+
 
 class TrickleError(Exception):
     """Root of everything that `livepeer.trickle` raises on purpose."""
@@ -29,6 +32,8 @@ class TrickleError(Exception):
     retryable: bool = False
 
     def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
+        # The last "@" before the path ends what a URL says about its user.
+        url = re.sub(r"(?<=//)[^/?#]*@", "", url)
         super().__init__(f"{message} ({url})" if url else message)
         self.url = url
         self.status = status
@@ -76,6 +81,10 @@ class SegmentTruncated(SegmentError, ConnectionError):
 
 class SegmentTimeout(SegmentError, TimeoutError):
     """The server did not take the bytes of a segment in time."""
+
+
+class SegmentAborted(SegmentError):
+    """We gave the segment up ourselves."""
 
 
 class MessageError(TrickleError, ValueError):

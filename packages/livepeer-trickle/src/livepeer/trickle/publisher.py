@@ -10,10 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from multidict import CIMultiDict
-from yarl import URL
 
 from ._channel import ChannelRequests
-from ._http import HEADERS, owned_or_given, segment_url
+from ._http import HEADERS, channel_url, owned_or_given, segment_timeout, segment_url
 from ._reporter import Reporter
 from ._wire import MPEGTS, NEXT, RESET
 from ._writer import SegmentWriter, WriterOptions
@@ -24,6 +23,7 @@ from .errors import (
     ChannelNotFound,
     ChannelUnreachable,
     SegmentRejected,
+    SegmentTimeout,
     TrickleError,
 )
 from .stats import PublisherStats
@@ -85,7 +85,7 @@ class TricklePublisher:
     ) -> None:
         self.url = url
         self.content_type = content_type
-        self._base = URL(url.rstrip("/"))
+        self._base = channel_url(url)
         self._headers = CIMultiDict(HEADERS, **{"Content-Type": content_type})
         self._given_session = session
         self._next_seq = start_seq
@@ -102,6 +102,7 @@ class TricklePublisher:
         self._releases: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._stack = AsyncExitStack()
+        self._is_foreign = False
         self._failures = 0
         self._failing_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -163,6 +164,7 @@ class TricklePublisher:
     async def close(self, *, delete: bool = True) -> None:
         """End what is open, and with `delete` close the channel for everybody. Idempotent.
 
+        A channel that refused every segment, because somebody else has published it, stays.
         Segments that were closed have arrived whole before this; one that is still open is cut.
 
         Raises:
@@ -176,7 +178,7 @@ class TricklePublisher:
                 await writer.abort()
             if self._releases and not delete:
                 await asyncio.wait(self._releases, timeout=self._write_timeout_s)
-            if delete and self._channel is not None:
+            if delete and self._channel is not None and not self._is_foreign:
                 await self._channel.delete()
         finally:
             if self._timer is not None:
@@ -187,8 +189,14 @@ class TricklePublisher:
     async def __aenter__(self) -> Self:
         return await self.start()
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            await self.close()
+        except TrickleError as error:
+            # What ended the context says more than what followed from it.
+            if kind is None:
+                raise
+            _log.debug("%s", error)
 
     async def _connect(self) -> tuple[ChannelRequests, WriterOptions]:
         if self._closed:
@@ -208,6 +216,7 @@ class TricklePublisher:
                 buffer_bytes=self._buffer_bytes,
                 write_timeout_s=self._write_timeout_s,
                 retry_s=self._retry_s,
+                timeout=segment_timeout(self._retry_s),
                 on_retry=self._retried,
                 on_over=self._over,
             )
@@ -223,6 +232,9 @@ class TricklePublisher:
         async with self._turn:
             writer = self._ahead or await self._next_writer()
             self._ahead = None
+            if writer.over and isinstance(writer.failure, ChannelUnreachable):
+                self._go_back(writer.seq)
+                raise writer.failure
             if not writer.over:
                 self._open.add(writer)
             # The number behind one that only the server knows is known when it has answered.
@@ -241,6 +253,8 @@ class TricklePublisher:
         elif self._next_seq == NEXT:
             for writer in tuple(self._open):
                 await writer.wait_over()
+        if self._closed:
+            raise ValueError("the publisher is closed")
         seq = self._next_seq
         if seq != NEXT:
             self._next_seq = seq + 1
@@ -270,32 +284,43 @@ class TricklePublisher:
         failure = writer.failure
         if failure is None:
             self._failures = 0
+            self._is_foreign = False
             self._stats.segments += 1
-            if self._next_seq == NEXT:
+            if self._next_seq == NEXT and writer.seq != NEXT:
                 self._next_seq = writer.seq + 1
             return
         if isinstance(failure, (ChannelClosed, ChannelNotFound)):
             self._reporter.ended("closed" if isinstance(failure, ChannelClosed) else "not found")
         if known:
-            self._count_failure()
             self._let_go(writer, failure)
 
-    def _count_failure(self) -> None:
-        if not self._failures:
-            self._failing_since = time.monotonic()
-        self._failures += 1
-
     def _let_go(self, writer: SegmentWriter, failure: TrickleError) -> None:
-        """End a segment that was cut, whose readers would wait for the rest until its eviction."""
-        refused = isinstance(failure, SegmentRejected)
-        if not self._closed and (writer.begun or refused):
-            self._stats.lost += writer.begun
-            self._reporter.lost(writer.seq, failure)
-        if self._deleting or self._channel is None or isinstance(failure, ChannelError):
-            return
-        task = asyncio.create_task(self._release(self._channel, writer.seq), name="trickle DELETE")
-        self._releases.add(task)
-        task.add_done_callback(self._releases.discard)
+        """Count a segment that failed, and see to it that its readers do not wait for it."""
+        if isinstance(failure, SegmentRejected) and not self._stats.segments:
+            self._is_foreign = True
+        if writer.size and not self._closed:
+            self._stats.lost += 1
+            if writer.begun or isinstance(failure, SegmentRejected):
+                self._reporter.lost(writer.seq, failure)
+        if failure.retryable or isinstance(failure, SegmentTimeout):
+            if not self._failures:
+                self._failing_since = time.monotonic()
+            self._failures += 1
+        if isinstance(failure, ChannelUnreachable) and not writer.begun:
+            self._go_back(writer.seq)
+        elif not (self._deleting or self._channel is None or isinstance(failure, ChannelError)):
+            release = self._release(self._channel, writer.seq)
+            task = asyncio.create_task(release, name="trickle DELETE")
+            self._releases.add(task)
+            task.add_done_callback(self._releases.discard)
+
+    def _go_back(self, seq: int) -> None:
+        """Begin again with a number of which the server has seen nothing; readers wait for it."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.drop()
+        if seq != NEXT:
+            self._next_seq = min(seq, self._next_seq)
 
     def _look(self) -> None:
         """Give up segments of which nothing is taken."""
@@ -307,7 +332,7 @@ class TricklePublisher:
 
     async def _release(self, channel: ChannelRequests, seq: int) -> None:
         try:
-            await channel.end_segment(seq)
+            await channel.cut_segment(seq)
         except TrickleError as error:
             _log.debug("the cut segment %d could not be ended: %s", seq, error)
         finally:

@@ -17,7 +17,7 @@ from ._gatekeeper import Authorize, Gatekeeper, refuse
 from ._ingest import Ingest
 from ._listen import listen
 from ._ring import SLOTS, Channel, NotHeld
-from ._wire import EXPECT_CONTENT, LATEST, NEXT, NOT_HELD, RESET, SEQ, parse_seq
+from ._wire import EXPECT_CONTENT, LATEST, NEXT, NOT_HELD, RESET, SEQ, TRUNCATED, parse_seq
 from .aio import cancel_and_wait
 from .stats import ServerStats
 
@@ -225,6 +225,10 @@ class TrickleServer:
         seq = parse_seq(request.match_info["seq"])
         if seq is None or seq < 0:
             return error(400, "Invalid idx")
+        held = channel.held(seq)
+        if held is not None and held.size and not held.ended and TRUNCATED in request.headers:
+            channel.drop(held)
+            return web.Response()
         return web.Response() if channel.finish_held(seq) else error(400, "Nonexistent segment")
 
     async def _publish(self, request: web.Request) -> web.StreamResponse:

@@ -13,7 +13,7 @@ class PublisherStats:
         segments: Segments that the server has whole, by its own word.
         bytes: Bytes handed to the network.
         retries: Attempts after the first, of segments of which nothing had been sent.
-        lost: Segments that were begun and did not arrive whole.
+        lost: Segments that bytes were written to and that did not arrive whole.
     """
 
     segments: int = 0

@@ -9,9 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
-from yarl import URL
-
-from ._http import owned_or_given
+from ._http import channel_url, owned_or_given
 from ._reader import SegmentReader
 from ._reporter import Reporter
 from ._requests import Requests, number
@@ -66,7 +64,12 @@ class TrickleSubscriber:
         refresh_s: float = 20.0,
         on_event: Callable[[TrickleEvent], None] | None = None,
     ) -> None:
+        if start < CURRENT:
+            raise ValueError(
+                f"start={start}: a number from 0, -1 for the next one, -2 for the current"
+            )
         self.url = url
+        self._base = channel_url(url)
         self._seq = start
         self._given_session = session
         self._retry_s = retry_s
@@ -109,6 +112,8 @@ class TrickleSubscriber:
         following = self._following or await self._follow_on()
         while not self._found and not following.done():
             await self._wait()
+        if self._over:
+            raise StopAsyncIteration
         if not self._found:
             self._following = None
             following.result()
@@ -117,7 +122,6 @@ class TrickleSubscriber:
         self._current = self._found.popleft()
         self._taken.set()
         self._stats.segments += 1
-        self._stats.missed += self._current.gap
         return self._current
 
     async def aclose(self) -> None:
@@ -149,8 +153,9 @@ class TrickleSubscriber:
     async def _follow_on(self) -> asyncio.Task[None]:
         if self._requests is None:
             session = await self._stack.enter_async_context(owned_or_given(self._given_session))
-            channel = URL(self.url.rstrip("/"))
-            self._requests = Requests(session, channel, self._reporter, self._stats, self._retry_s)
+            self._requests = Requests(
+                session, self._base, self._reporter, self._stats, self._retry_s
+            )
             self._look()
         self._following = asyncio.create_task(self._follow(self._requests), name="trickle GET")
         return self._following
@@ -182,12 +187,13 @@ class TrickleSubscriber:
                 return self._reader(requests, response, wanted, gap)
             response.close()
             if response.status != NOT_HELD or CLOSED in response.headers:
-                self._end(response.status, wanted, gap)
+                self._end(response.status)
                 return None
             self._known = True
             latest = parse_header_seq(response.headers.get(LATEST))
             if latest is not None and latest > wanted:
-                gap += latest - wanted if wanted >= 0 else 0
+                if wanted >= 0:
+                    gap += self._miss(wanted, latest)
                 wanted = latest
                 # One leads to the edge; a server that sends us on and on is not hurried.
                 jumps += 1
@@ -205,18 +211,19 @@ class TrickleSubscriber:
         self, requests: Requests, response: aiohttp.ClientResponse, wanted: int, gap: int
     ) -> SegmentReader:
         seq = number(response, wanted)
-        if wanted >= 0:
-            gap += seq - wanted
-        if gap:
-            self._reporter.gap(seq, gap)
+        if 0 <= wanted < seq:
+            gap += self._miss(wanted, seq)
         return SegmentReader(response, seq, gap, requests, self._stats)
 
-    def _end(self, status: int, wanted: int, gap: int) -> None:
+    def _miss(self, wanted: int, found: int) -> int:
+        missed = found - wanted
+        self._stats.missed += missed
+        self._reporter.gap(found, missed)
+        return missed
+
+    def _end(self, status: int) -> None:
         if status == 404 and not self._known:
             raise ChannelNotFound("the channel does not exist", url=self.url, status=404)
-        if gap:
-            self._stats.missed += gap
-            self._reporter.gap(wanted, gap)
         self._reporter.ended("not found" if status == 404 else "closed")
 
     def _look(self) -> None:

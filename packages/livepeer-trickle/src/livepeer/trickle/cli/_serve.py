@@ -44,7 +44,9 @@ async def serve(
             base = await stack.enter_async_context(listening)
         # A host name that is no name at all is a matter of its encoding.
         except (OSError, UnicodeError) as error:
-            raise OSError(f"cannot listen on {host}, port {port}: {_words(error)}") from error
+            raise OSError(
+                f"cannot listen on {host}, port {port}: {_words(error)} (--host, --port; 0 is free)"
+            ) from error
         if not is_loopback(host):
             typer.echo(
                 f"warning: whoever reaches {host} can publish, read and close channels: the wire"

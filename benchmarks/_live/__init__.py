@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/live_loop.py`: the loops under test, and the other side of ours."""
