@@ -40,6 +40,8 @@ _EXPLANATION_S: Final = 1.0
 
 _GRACE_S: Final = 0.1
 
+_BYTES: Final = (bytes, bytearray, memoryview)
+
 
 @dataclass(frozen=True, kw_only=True)
 class WriterOptions:
@@ -83,7 +85,7 @@ class SegmentWriter:
         self._failure: TrickleError | None = None
         self._over = False
         self._end: asyncio.Future[None] | None = None
-        self._moved: asyncio.Event | None = None
+        self._waiters: list[asyncio.Future[None]] = []
         self._unsent_before = 0
         self._waiting_since: float | None = None
         self._connected: StreamWriter | None = None
@@ -183,7 +185,7 @@ class SegmentWriter:
             raise self._failure
 
     def _take(self, data: bytes) -> None:
-        if not isinstance(data, bytes | bytearray | memoryview):
+        if not isinstance(data, _BYTES):
             raise TypeError(f"a segment takes bytes, not {type(data).__name__}")
         if self._ended:
             raise ValueError(f"segment {self.seq} is closed")
@@ -213,18 +215,20 @@ class SegmentWriter:
 
     async def _wait_for_progress(self) -> None:
         if not self._over:
-            self._moved = self._moved or asyncio.Event()
-            self._moved.clear()
+            moved: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(moved)
             self._unsent_before, self._waiting_since = self._unsent(), time.monotonic()
             try:
-                await self._moved.wait()
+                await moved
             finally:
                 self._waiting_since = None
         self.check()
 
     def _move(self) -> None:
-        if self._moved is not None:
-            self._moved.set()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def give_up(self, before: float) -> None:
         """End the segment if nothing of it moved since before that time; fewer bytes are a move."""

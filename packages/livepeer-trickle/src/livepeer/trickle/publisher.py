@@ -128,15 +128,14 @@ class TricklePublisher:
             ChannelNotFound: The server does not let publishers create channels.
             TrickleError: It could not be reached, or refused.
         """
-        await self._connect()
-        assert self._channel is not None
-        await self._channel.create(self.content_type)
+        channel = await self._connect()
+        await channel.create(self.content_type)
 
     async def start(self) -> Self:
         """Connect the first segment ahead of its bytes. Idempotent, and implied by the others."""
         async with self._turn:
             if self._ahead is None:
-                self._ahead = await self._next_writer()
+                self._ahead = await self._first_writer()
         return self
 
     def open_segment(self) -> Opening:
@@ -198,7 +197,7 @@ class TricklePublisher:
                 raise
             _log.debug("%s", error)
 
-    async def _connect(self) -> tuple[ChannelRequests, WriterOptions]:
+    async def _connect(self) -> ChannelRequests:
         if self._closed:
             raise ValueError("the publisher is closed")
         if self._channel is None or self._options is None:
@@ -221,7 +220,7 @@ class TricklePublisher:
                 on_over=self._over,
             )
             self._look()
-        return self._channel, self._options
+        return self._channel
 
     async def _take_ahead(self) -> SegmentWriter:
         if self._failures >= _HOPELESS and time.monotonic() - self._failing_since > self._retry_s:
@@ -229,22 +228,27 @@ class TricklePublisher:
                 f"{self._failures} segments in a row failed in more than {self._retry_s:g} s",
                 url=self.url,
             )
+        if self._ahead is not None and not self._turn.locked():
+            return self._take(self._ahead)
         async with self._turn:
-            writer = self._ahead or await self._next_writer()
-            self._ahead = None
-            if writer.over and isinstance(writer.failure, ChannelUnreachable):
-                self._go_back(writer.seq)
-                raise writer.failure
-            if not writer.over:
-                self._open.add(writer)
-            # The number behind one that only the server knows is known when it has answered.
-            if writer.seq != NEXT:
-                self._ahead = await self._next_writer()
+            return self._take(self._ahead or await self._first_writer())
+
+    def _take(self, writer: SegmentWriter) -> SegmentWriter:
+        """Hand out the segment that was connected ahead, and connect the one after it."""
+        self._ahead = None
+        if writer.over and isinstance(writer.failure, ChannelUnreachable):
+            self._go_back(writer.seq)
+            raise writer.failure
+        if not writer.over:
+            self._open.add(writer)
+        # The number behind one that only the server knows is known when it has answered.
+        if writer.seq != NEXT:
+            self._ahead = self._next_writer(self._headers)
         writer.check()
         return writer
 
-    async def _next_writer(self) -> SegmentWriter:
-        channel, options = await self._connect()
+    async def _first_writer(self) -> SegmentWriter:
+        channel = await self._connect()
         headers = self._headers
         if self._resume:
             self._next_seq = await self._edge(channel)
@@ -253,12 +257,15 @@ class TricklePublisher:
         elif self._next_seq == NEXT:
             for writer in tuple(self._open):
                 await writer.wait_over()
-        if self._closed:
+        return self._next_writer(headers)
+
+    def _next_writer(self, headers: CIMultiDict[str]) -> SegmentWriter:
+        if self._closed or self._options is None:
             raise ValueError("the publisher is closed")
         seq = self._next_seq
         if seq != NEXT:
             self._next_seq = seq + 1
-        return SegmentWriter(options, segment_url(self._base, seq), seq, headers)
+        return SegmentWriter(self._options, segment_url(self._base, seq), seq, headers)
 
     async def _edge(self, channel: ChannelRequests) -> int:
         """Where the channel's edge is; -1, which means the same to the server, if it won't say."""
