@@ -68,8 +68,8 @@ class Wheel(NamedTuple):
 WHEELS = (
     Wheel(
         "livepeer-trickle",
-        {"livepeer.cli", "livepeer.trickle", "aiohttp"},
-        ("livepeer.cli", "livepeer.trickle.media"),
+        {"livepeer.cli", "livepeer.trickle", "aiohttp", "tenacity"},
+        ("livepeer.cli", "livepeer.trickle.cli", "livepeer.trickle.media"),
         (),
     ),
     Wheel(
@@ -81,7 +81,7 @@ WHEELS = (
     ),
     Wheel(
         "livepeer-client",
-        {"livepeer.cli", "livepeer.trickle", "livepeer.client", "aiohttp", "typer"},
+        {"livepeer.cli", "livepeer.trickle", "livepeer.client", "aiohttp", "tenacity", "typer"},
         ("livepeer.trickle.media", "livepeer.client.media"),
         ("call", "stream"),
     ),

@@ -503,7 +503,7 @@ class Follower:
         self.behind: int | None = None
         self.led_on = False
         """Whether it wants what it was led to, and not what its user asked for."""
-        self.gap = 0
+        self.gap = self.jumps = 0
         self.jumped_back = False
         self.ahead: Reader | None = None
         self.current: Reader | None = None
@@ -517,20 +517,27 @@ class Follower:
         if room.oracle.closed:
             self.over = True
             return
-        attached = room.read(self.wanted)
+        # Who is led on and on is too slow for what it is told; the server knows the edge.
+        attached = room.read(NEXT if self.jumps > 1 else self.wanted)
         if attached:
             self.ahead = Reader(room, *attached)
+            self.note_where(attached[0].seq)
             return
         latest = room.channel.next
         moved = self.behind is not None and self.behind < latest < self.wanted
-        if latest > self.wanted:
-            self.gap += latest - self.wanted if self.wanted >= 0 else 0
-            self.wanted, self.led_on = latest, True
-        elif moved and self.led_on:
-            self.jumped_back = True
-            self.gap, self.wanted, self.behind = 0, latest, None
+        if latest > self.wanted or (moved and self.led_on):
+            self.note_where(latest)
+            self.wanted, self.led_on, self.behind = latest, True, None
+            self.jumps += 1
         else:
             self.behind = latest
+
+    def note_where(self, seq: int) -> None:
+        """It goes on there: with a gap, or where the channel has begun anew."""
+        if seq < self.wanted:
+            self.jumped_back, self.gap = True, 0
+        elif self.wanted >= 0:
+            self.gap += seq - self.wanted
 
     def turn(self, room: Room) -> None:
         """Read on; at the end of a segment take the next, if it has begun."""
@@ -560,7 +567,7 @@ class Follower:
         self.seqs.append(seq)
         self.wanted = self.expected = seq + 1
         self.led_on = True
-        self.gap, self.behind, self.jumped_back = 0, None, False
+        self.gap, self.jumps, self.behind, self.jumped_back = 0, 0, None, False
         self.ask(room)
 
     def readers(self) -> list[Reader]:
@@ -603,16 +610,34 @@ class Following(Publishing):
     def a_publisher_that_goes_on_is_followed_by_all(self) -> None:
         """Whatever was before: nobody is left behind, or in silence."""
         for n in range(self.room.oracle.depth + 4):
-            self.attach_publisher(NEXT, reset=n == 0)
-            self.publishers[-1].send(b"%d" % n, self.tick())
-            self.publishers[-1].finish(self.tick())
-            for follower in self.followers:
-                for _ in range(4):
-                    follower.turn(self.room)
-            self.forget_the_gone()
+            self.publish_on(n)
+            for _ in range(4):
+                self.all_followers_turn()
         for follower in self.followers:
             if follower.led_on or follower.wanted < self.room.channel.next:
                 assert follower.seqs[-1:] == [self.room.channel.next - 1]
+
+    @precondition(lambda self: not self.room.oracle.closed and self.followers)
+    @rule(pause=st.integers(1, 10))
+    def one_that_is_too_fast_is_followed_with_gaps(self, pause: int) -> None:
+        first = self.room.channel.next
+        for n in range(40 + 8 * pause):
+            self.publish_on(n)
+            if n % pause == 0:
+                self.all_followers_turn()
+        for follower in self.followers:
+            if follower.led_on or follower.wanted < first:
+                assert max(follower.seqs, default=-1) >= first
+
+    def publish_on(self, n: int) -> None:
+        self.attach_publisher(NEXT, reset=n == 0)
+        self.publishers[-1].send(b"%d" % n, self.tick())
+        self.publishers[-1].finish(self.tick())
+
+    def all_followers_turn(self) -> None:
+        for follower in self.followers:
+            follower.turn(self.room)
+        self.forget_the_gone()
 
 
 def profile(examples: int, steps: int) -> settings:

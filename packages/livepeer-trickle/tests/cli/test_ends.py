@@ -84,7 +84,8 @@ async def test_an_address_that_is_taken(start: Start) -> None:
         port = taken.getsockname()[1]
         ended = await (await start("serve", "--port", port)).ended()
     assert (ended.status, ended.out) == (1, b"")
-    assert ended.error() == f"cannot listen on 127.0.0.1, port {port}: Address already in use"
+    error = f"cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert ended.error() == f"{error} (--host, --port; 0 is free)"
 
 
 async def test_an_address_that_is_none(start: Start) -> None:

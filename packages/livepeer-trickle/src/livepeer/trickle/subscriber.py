@@ -13,7 +13,7 @@ from ._http import channel_url, owned_or_given
 from ._reader import SegmentReader
 from ._reporter import Reporter
 from ._requests import Requests, number
-from ._wire import CLOSED, CURRENT, LATEST, NOT_HELD, parse_header_seq
+from ._wire import CLOSED, CURRENT, LATEST, NEXT, NOT_HELD, parse_header_seq
 from .aio import cancel_and_wait
 from .errors import ChannelNotFound
 from .stats import SubscriberStats
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _AHEAD_PAUSE_S: Final = 0.25
 """How long to wait when the server says that its edge is behind the segment we ask for."""
+
+_JUMPS: Final = 3
+"""So often in a row we follow the server to its edge at once; one that leads on is not hurried."""
 
 _LOOKS: Final = 4
 """How often within `refresh_s` silence is looked for; a timer for each request would cost more."""
@@ -177,13 +180,12 @@ class TrickleSubscriber:
 
     async def _find(self, requests: Requests) -> SegmentReader | None:
         """Ask until there is a segment; None when the channel has ended."""
-        wanted, gap = self._seq, 0
+        wanted = asked = self._seq
         behind: int | None = None
-        jumps = 0
+        gap = jumps = 0
         while True:
-            response = await requests.answer(wanted)
+            response = await requests.answer(asked)
             if response.status == 200 and CLOSED not in response.headers:
-                self._known = self._read_one = True
                 return self._reader(requests, response, wanted, gap)
             response.close()
             if response.status != NOT_HELD or CLOSED in response.headers:
@@ -194,25 +196,40 @@ class TrickleSubscriber:
             if latest is not None and latest > wanted:
                 if wanted >= 0:
                     gap += self._miss(wanted, latest)
-                wanted = latest
-                # One leads to the edge; a server that sends us on and on is not hurried.
                 jumps += 1
-                if jumps > 1:
+                # A publisher that is faster than our jumps is met where it will be next.
+                wanted, asked = latest, latest if jumps == 1 else NEXT
+                if jumps > _JUMPS:
                     await asyncio.sleep(_AHEAD_PAUSE_S)
-            elif self._read_one and latest and behind is not None and behind < latest < wanted:
-                # Behind what we have read, and it moves: the channel is published anew.
-                self._reporter.gap(latest, 0)
-                wanted, behind = latest, None
+            elif self._moved_back(latest, behind, wanted, jumps):
+                assert latest is not None
+                gap = self._begin_anew(latest, gap)
+                wanted, asked, behind = latest, latest, None
             else:
-                behind = latest
+                behind, asked = latest, wanted
                 await asyncio.sleep(_AHEAD_PAUSE_S)
+
+    def _moved_back(self, latest: int | None, behind: int | None, wanted: int, jumps: int) -> bool:
+        """Whether the edge is behind where we have been, and moves."""
+        if latest is None or behind is None or not (self._read_one or jumps):
+            return False
+        return behind < latest < wanted
+
+    def _begin_anew(self, seq: int, gap: int) -> int:
+        """The channel is published anew, and what was to be missed before is not; the gap now."""
+        self._stats.missed -= gap
+        self._reporter.gap(seq, 0)
+        return 0
 
     def _reader(
         self, requests: Requests, response: aiohttp.ClientResponse, wanted: int, gap: int
     ) -> SegmentReader:
+        self._known = self._read_one = True
         seq = number(response, wanted)
         if 0 <= wanted < seq:
             gap += self._miss(wanted, seq)
+        elif seq < wanted:
+            gap = self._begin_anew(seq, gap)
         return SegmentReader(response, seq, gap, requests, self._stats)
 
     def _miss(self, wanted: int, found: int) -> int:
