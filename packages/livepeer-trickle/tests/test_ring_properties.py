@@ -591,7 +591,7 @@ class Following(Publishing):
         self.readers = [reader for follower in self.followers for reader in follower.readers()]
 
     @precondition(lambda self: not self.room.oracle.closed)
-    @rule(start=st.one_of(st.sampled_from([NEXT, CURRENT]), st.integers(0, 20)))
+    @rule(start=st.one_of(st.integers(0, 2), st.sampled_from([NEXT, CURRENT]), st.integers(0, 20)))
     def follow(self, start: int) -> None:
         follower = Follower(start)
         follower.ask(self.room)
@@ -654,4 +654,4 @@ class TestReading(Reading.TestCase):
 
 
 class TestFollowing(Following.TestCase):
-    settings = profile(100, 40)
+    settings = profile(250, 40)

@@ -244,7 +244,9 @@ class TrickleSubscriber:
         self._reporter.ended("not found" if status == 404 else "closed")
 
     def _look(self) -> None:
-        """Make silent requests anew."""
+        """Make silent requests anew, for as long as there are any."""
+        if self._over:
+            return
         before = time.monotonic() - self._refresh_s
         if self._requests is not None:
             self._requests.refresh(before)
