@@ -366,16 +366,18 @@ class Delete:
     number: Number
 
 
+AT_EDGE = Number(0, relative=True)
 NUMBERS = st.one_of(
-    st.just(Number(0, relative=True)),
+    st.just(AT_EDGE),
+    st.builds(Number, st.integers(-1, 1), st.just(True)),
     st.builds(Number, st.integers(-6, 6), st.just(True)),
     st.builds(Number, st.integers(0, 9), st.just(False)),
-    st.just(Number(10**12, relative=False)),
+    st.sampled_from([AT_EDGE, AT_EDGE, Number(10**12, relative=False)]),
 )
 POST = st.builds(
     Post,
     number=NUMBERS,
-    sizes=st.lists(SIZES, max_size=2),
+    sizes=st.sampled_from([[], [8], [100], [8, 5_000], [70_000, 8], [400_000, 100]]),
     reset=st.sampled_from([False, False, False, True]),
 )
 MORE = st.builds(More, PICKS, SIZES)

@@ -35,5 +35,6 @@ async def end_exchange(
     if transport is not None and not transport.is_closing() and transport.can_write_eof():
         # Only our half. Bytes of the body may be on their way, and the reset that meets them on a
         # closed socket would take the answer away from its reader; aiohttp lingers for them.
-        transport.write_eof()
+        with suppress(OSError):
+            transport.write_eof()
     return response
