@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from hypothesis import Phase, given, settings, strategies as st
+from hypothesis import given, note, settings, strategies as st
 
 from livepeer.trickle import (
     Gap,
@@ -28,6 +28,7 @@ from livepeer.trickle.errors import SegmentRejected, SegmentTruncated, TrickleEr
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+    from random import Random
 
     from livepeer.trickle.events import TrickleEvent
 
@@ -38,20 +39,19 @@ LIMIT_S = 8.0
 
 REFRESH_S = 0.04
 EDGE, PREVIOUS = -1, -2
-SLOTS = st.sampled_from([2, 3, 5, 5, 8])
-SIZES = st.sampled_from([8, 8, 100, 5_000, 70_000, 400_000])
-PICKS = st.integers(0, 9)
+SIZES = (8, 8, 100, 5_000, 70_000, 400_000)
 
 
-def profile(examples: int) -> settings:
-    # To shrink what fails takes minutes here, and what depends on time does not shrink.
-    return settings(
-        max_examples=examples * EXAMPLES,
-        derandomize=EXAMPLES == 1,
-        deadline=None,
-        phases=[Phase.explicit, Phase.reuse, Phase.generate],
-        print_blob=True,
-    )
+def programs(examples: int) -> Callable[[Callable[[Random], None]], Callable[[], None]]:
+    """Run a test with so many sources of chance; its program says what is done, and how often."""
+
+    def decorate(test: Callable[[Random], None]) -> Callable[[], None]:
+        # What depends on time does not shrink; so a program is a matter of its seed alone.
+        return settings(max_examples=examples * EXAMPLES, derandomize=EXAMPLES == 1, deadline=None)(
+            given(st.randoms(use_true_random=True))(test)
+        )
+
+    return decorate
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -83,14 +83,16 @@ class Pause:
     seconds: float = 0.0
 
 
-SUBSCRIBE = st.builds(
-    Subscribe,
-    start=st.sampled_from([PREVIOUS, EDGE, 0, 1, 3]),
-    slow=st.booleans(),
-    refresh_s=st.sampled_from([REFRESH_S, 20.0]),
-)
-LET = st.builds(Let, st.integers(1, 9))
-PAUSE = st.builds(Pause, st.integers(0, 20), st.sampled_from([0.0, 0.0, 2 * REFRESH_S]))
+def audience(chance: Random) -> Subscribe | Let | Pause:
+    """Something that has to do with readers, or with nobody."""
+    match chance.choice(["subscribe", "subscribe", "let", "pause", "pause"]):
+        case "subscribe":
+            start = chance.choice([PREVIOUS, PREVIOUS, EDGE, 0, 0, 1, 3])
+            return Subscribe(start, chance.random() < 0.4, chance.choice([REFRESH_S, 20.0]))
+        case "let":
+            return Let(chance.randint(1, 9))
+        case _:
+            return Pause(chance.randint(0, 20), chance.choice([0.0, 0.0, 2 * REFRESH_S]))
 
 
 @dataclass
@@ -255,29 +257,28 @@ class Restart:
     """The publisher goes away without a word, and another takes its place."""
 
 
-WRITE = st.builds(
-    Write,
-    sizes=st.lists(SIZES, max_size=4),
-    whole=st.sampled_from([True, True, True, False]),
-    turns=st.sampled_from([0, 0, 1, 5]),
-)
 Fair: TypeAlias = Write | Restart | Subscribe | Let | Pause
 
 
-@settings(profile(20))
-@given(
-    slots=SLOTS,
-    audience=st.lists(SUBSCRIBE, min_size=1, max_size=3),
-    steps=st.lists(
-        st.one_of(WRITE, WRITE, WRITE, SUBSCRIBE, LET, PAUSE, st.just(Restart())),
-        min_size=12,
-        max_size=24,
-    ),
-)
-def test_what_was_acknowledged_arrives_whole_or_as_a_gap(
-    slots: int, audience: list[Subscribe], steps: list[Fair]
-) -> None:
-    asyncio.run(play_fair(slots, [*audience, *steps]))
+def fair(chance: Random) -> list[Fair]:
+    steps: list[Fair] = [Subscribe(0, slow=False, refresh_s=REFRESH_S)]
+    for _ in range(chance.randint(10, 25)):
+        match chance.choice(["write", "write", "write", "restart", "else", "else"]):
+            case "write":
+                sizes = chance.choices(SIZES, k=chance.randint(0, 4))
+                steps.append(Write(sizes, chance.random() < 0.8, chance.choice([0, 0, 1, 5])))
+            case "restart" if chance.random() < 0.4:
+                steps.append(Restart())
+            case _:
+                steps.append(audience(chance))
+    return steps
+
+
+@programs(25)
+def test_what_was_acknowledged_arrives_whole_or_as_a_gap(chance: Random) -> None:
+    slots, steps = chance.choice([2, 3, 5, 5, 8]), fair(chance)
+    note(f"{slots} slots, {steps}")
+    asyncio.run(play_fair(slots, steps))
 
 
 async def play_fair(slots: int, steps: list[Fair]) -> None:
@@ -366,40 +367,44 @@ class Delete:
     number: Number
 
 
-AT_EDGE = Number(0, relative=True)
-NUMBERS = st.one_of(
-    st.just(AT_EDGE),
-    st.builds(Number, st.integers(-1, 1), st.just(True)),
-    st.builds(Number, st.integers(-6, 6), st.just(True)),
-    st.builds(Number, st.integers(0, 9), st.just(False)),
-    st.sampled_from([AT_EDGE, AT_EDGE, Number(10**12, relative=False)]),
-)
-POST = st.builds(
-    Post,
-    number=NUMBERS,
-    sizes=st.sampled_from([[], [8], [100], [8, 5_000], [70_000, 8], [400_000, 100]]),
-    reset=st.sampled_from([False, False, False, True]),
-)
-MORE = st.builds(More, PICKS, SIZES)
-END = st.builds(End, PICKS, st.sampled_from(["whole", "cut", "deleted"]))
-DELETE = st.builds(Delete, NUMBERS)
 Foul: TypeAlias = Post | More | End | Delete | Subscribe | Let | Pause
 
 
-@settings(profile(25))
-@given(
-    slots=SLOTS,
-    audience=st.lists(SUBSCRIBE, min_size=1, max_size=3),
-    steps=st.lists(
-        st.one_of(POST, POST, MORE, END, END, DELETE, SUBSCRIBE, SUBSCRIBE, LET, PAUSE),
-        min_size=15,
-        max_size=30,
-    ),
-)
-def test_no_publisher_corrupts_or_silences_a_subscriber(
-    slots: int, audience: list[Subscribe], steps: list[Foul]
-) -> None:
-    asyncio.run(play_foul(slots, [*audience, *steps]))
+def number(chance: Random) -> Number:
+    match chance.choice(["edge", "edge", "edge", "near", "far", "fixed"]):
+        case "edge":
+            return Number(0, relative=True)
+        case "near":
+            return Number(chance.randint(-6, 6), relative=True)
+        case "far" if chance.random() < 0.3:
+            return Number(10**12, relative=False)
+        case _:
+            return Number(chance.randint(0, 9), relative=False)
+
+
+def foul(chance: Random) -> list[Foul]:
+    steps: list[Foul] = [Subscribe(PREVIOUS, slow=False, refresh_s=REFRESH_S)]
+    for _ in range(chance.randint(15, 30)):
+        match chance.choice(["post", "post", "more", "end", "else", "else"]):
+            case "post":
+                sizes = chance.choices(SIZES, k=chance.choice([0, 1, 1, 2]))
+                steps.append(Post(number(chance), sizes, reset=chance.random() < 0.1))
+            case "more":
+                steps.append(More(chance.randint(0, 9), chance.choice(SIZES)))
+            case "end" if chance.random() < 0.8:
+                steps.append(End(chance.randint(0, 9), chance.choice(["whole", "cut", "deleted"])))
+            case "end":
+                steps.append(Delete(number(chance)))
+            case _:
+                steps.append(audience(chance))
+    return steps
+
+
+@programs(25)
+def test_no_publisher_corrupts_or_silences_a_subscriber(chance: Random) -> None:
+    slots, steps = chance.choice([2, 3, 5, 5, 8]), foul(chance)
+    note(f"{slots} slots, {steps}")
+    asyncio.run(play_foul(slots, steps))
 
 
 async def play_foul(slots: int, steps: list[Foul]) -> None:
