@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from livepeer.runner.live import LivePipeline
-    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.batch import Pipeline
     from livepeer.runner.serving import make_app, serve
     from livepeer.runner.settings import Settings
     from livepeer.runner.state import PipelineState
@@ -31,7 +31,7 @@ __all__ = ["LivePipeline", "Pipeline", "PipelineState", "Settings", "make_app", 
 
 _HOME = {
     "LivePipeline": "live",
-    "Pipeline": "pipeline",
+    "Pipeline": "batch",
     "PipelineState": "state",
     "Settings": "settings",
     "make_app": "serving",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from livepeer.runner.live import LivePipeline
-    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.batch import Pipeline
     from livepeer.runner.settings import Settings
 
 

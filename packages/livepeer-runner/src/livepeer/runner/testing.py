@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from livepeer.runner.live import LivePipeline
-    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.batch import Pipeline
 
 __all__ = ["RunningServer", "serve"]
 

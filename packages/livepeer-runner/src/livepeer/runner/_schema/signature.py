@@ -16,7 +16,7 @@ from livepeer.runner.errors import PipelineDefinitionError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.batch import Pipeline
 
 _NO_FIELD = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY)
 

@@ -15,7 +15,7 @@ from livepeer.runner._server.guard import Guard
 from livepeer.runner._server.health import health_router
 from livepeer.runner._server.lifecycle import Lifecycle
 from livepeer.runner.errors import PipelineDefinitionError
-from livepeer.runner.pipeline import Pipeline
+from livepeer.runner.batch import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.batch import Pipeline
     from livepeer.runner.settings import Settings
 
 

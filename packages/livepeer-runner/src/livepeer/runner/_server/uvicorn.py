@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
     from livepeer.runner.live import LivePipeline
-    from livepeer.runner.pipeline import Pipeline
+    from livepeer.runner.batch import Pipeline
     from livepeer.runner.settings import Settings
 
 _log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.live import LivePipeline
-from livepeer.runner.pipeline import Pipeline
+from livepeer.runner.batch import Pipeline
 from livepeer.runner.serving import loading
 
 if TYPE_CHECKING:

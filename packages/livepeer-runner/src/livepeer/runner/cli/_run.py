@@ -18,7 +18,7 @@ from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner._network.byoc import capability_name
 from livepeer.runner._server.uvicorn import bind, running
 from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
-from livepeer.runner.pipeline import Pipeline
+from livepeer.runner.batch import Pipeline
 from livepeer.runner.settings import load_settings
 from livepeer.trickle.aio import cancel_and_wait
 
