@@ -102,7 +102,8 @@ async def test_a_failed_setup_shows_and_then_is_over(caplog: pytest.LogCaptureFi
         held.go.set()
         with pytest.raises(SetupFailed, match="ValueError"):
             await server.wait_ready()
-        assert await get(server.url + "/health") == (200, {"status": "ERROR"})
+        shown = {"status": "ERROR", "message": "setup() raised ValueError; the log says more"}
+        assert await get(server.url + "/health") == (200, shown)
         assert (await call(server.url))[0] == 503
         await asyncio.wait_for(server.wait_over(), 2)
     assert held.calls == ["setup"]  # what was not set up is not torn down

@@ -324,12 +324,19 @@ async def test_bad_starts_are_refused_and_leave_nothing():
 
 
 async def test_a_session_ends_by_itself_when_its_caller_is_gone():
-    for by in ("delete", "silence"):
+    for by in ("the end of control", "its silence", "no events channel"):
         pipeline = Recording()
         async with streaming(pipeline, control_silence_s=0.5) as stream:
             assert (await stream.start(media=False))[0] == 200
-            if by == "delete":
+            if by == "the end of control":
                 stream.trickle.close_channel("s-control")
+            elif by == "no events channel":
+                stream.trickle.close_channel("s-events")
+            else:
+                await asyncio.sleep(1)
+                assert await stream.health() == "OK", "nobody promised to send keep-alives"
+                publisher = await TricklePublisher(stream.url("-control")).start()
+                await publisher.write_segment(b'{"keep":"alive"}')
             async with asyncio.timeout(10):
                 while await stream.health() != "IDLE":  # noqa: ASYNC110 - over HTTP
                     await asyncio.sleep(0.02)
@@ -434,6 +441,7 @@ async def test_no_update_holds_the_session_or_ends_it():
         await publisher.write_segment(b"[" * 100_000)
         await stream.wait_for("error")
         await publisher.write_segment(b'{"b": 2}')
+        await publisher.write_segment(b'{"keep":"alive"}')
         assert await stream.health() == "OK"
         async with asyncio.timeout(10):
             while await stream.health() != "IDLE":  # noqa: ASYNC110 - over HTTP

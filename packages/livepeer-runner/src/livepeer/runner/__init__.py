@@ -21,20 +21,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from livepeer.runner.live import LivePipeline
     from livepeer.runner.batch import Pipeline
+    from livepeer.runner.decorator import pipeline
+    from livepeer.runner.live import LivePipeline
+    from livepeer.runner.params import BaseParams
     from livepeer.runner.serving import make_app, serve
-    from livepeer.runner.settings import Settings
+    from livepeer.runner.settings import Settings, model_dir
+    from livepeer.runner.spec import PipelineSpec
     from livepeer.runner.state import PipelineState
 
-__all__ = ["LivePipeline", "Pipeline", "PipelineState", "Settings", "make_app", "serve"]
+__all__ = [
+    "BaseParams",
+    "LivePipeline",
+    "Pipeline",
+    "PipelineSpec",
+    "PipelineState",
+    "Settings",
+    "make_app",
+    "model_dir",
+    "pipeline",
+    "serve",
+]
 
 _HOME = {
+    "BaseParams": "params",
     "LivePipeline": "live",
     "Pipeline": "batch",
+    "PipelineSpec": "spec",
     "PipelineState": "state",
     "Settings": "settings",
     "make_app": "serving",
+    "model_dir": "settings",
+    "pipeline": "decorator",
     "serve": "serving",
 }
 

@@ -8,6 +8,7 @@ RunnerError
 ├── PipelineNotReady        (RuntimeError)     setup() has not finished: 503
 ├── SetupFailed             (RuntimeError)     setup() raised
 ├── HookFailed              (RuntimeError)     another hook of the author's raised: 500
+├── StageAway               (RuntimeError)     the model is being loaded, or gone: 503
 ├── InvalidResult           (TypeError)        predict() returned what it does not declare: 500
 ├── InvalidParams           (ValueError)       the caller's values do not fit: 422
 ├── AtCapacity              (RuntimeError)     no slot and no place in the queue: 503
@@ -62,6 +63,10 @@ class HookFailed(RunnerError, RuntimeError):
     """A hook of the author's raised; the cause is chained."""
 
 
+class StageAway(RunnerError, RuntimeError):
+    """The author's hooks cannot be called now; they can when the model is loaded (again)."""
+
+
 class InvalidResult(RunnerError, TypeError):
     """`predict()` returned a value that its return annotation, or JSON, does not allow."""
 
@@ -77,6 +82,16 @@ class InvalidParams(RunnerError, ValueError):
     def __init__(self, message: str, errors: Sequence[Mapping[str, object]] = ()) -> None:
         super().__init__(message)
         self.errors = [dict(error) for error in errors]
+
+    def under(self, *place: str) -> InvalidParams:
+        """The same faults, located below a place in the request."""
+        located = [{**error, "loc": (*place, *_place(error))} for error in self.errors]
+        return InvalidParams(str(self), located)
+
+
+def _place(error: Mapping[str, object]) -> tuple[object, ...]:
+    loc = error.get("loc", ())
+    return loc if isinstance(loc, tuple) else (loc,)
 
 
 class AtCapacity(RunnerError, RuntimeError):

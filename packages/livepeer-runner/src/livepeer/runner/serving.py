@@ -1,63 +1,58 @@
-"""`serve()` and `make_app()`: from an instance to a server."""
+"""`serve()` and `make_app()`: from a pipeline, by whatever it is given, to a server."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from livepeer.runner._models import FLAG, go_offline, online, run_prepare
+from livepeer.runner._target import ServeTarget, pipeline_class, prepare_hook, resolve
 from livepeer.runner.errors import (
     PipelineDefinitionError,
     PortInUse,
     SettingsError,
     SetupFailed,
 )
+from livepeer.runner.spec import PipelineSpec, is_loading, loading
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from fastapi import FastAPI
 
-    from livepeer.runner.live import LivePipeline
+    from livepeer.runner._target import Servable
     from livepeer.runner.batch import Pipeline
+    from livepeer.runner.live import LivePipeline
     from livepeer.runner.settings import Settings
 
-
-_loading: ContextVar[bool] = ContextVar("a command loads the pipeline", default=False)
-
-
-@contextmanager
-def loading() -> Generator[None, None, None]:
-    """Let `serve()` do nothing while a command imports an author's file, for its class alone."""
-    token = _loading.set(True)
-    try:
-        yield
-    finally:
-        _loading.reset(token)
+__all__ = ["ServeTarget", "loading", "make_app", "resolve", "serve"]
 
 
-def make_app(pipeline: Pipeline | LivePipeline, settings: Settings | None = None) -> FastAPI:
+def make_app(pipeline: Servable, settings: Settings | None = None) -> FastAPI:
     """Build the ASGI application of a pipeline, for a server of your own.
 
     `setup()` runs when the server starts the application's lifespan. Give that server a
     keep-alive of more than 60 s: an orchestrator unregisters a capability when a connection that
     it keeps is closed under it.
 
+    Args:
+        pipeline: As for `serve()`.
+        settings: Options; read from the environment when not given.
+
     Raises:
-        PipelineDefinitionError: `predict()` cannot be served as it is written.
+        PipelineDefinitionError: The pipeline cannot be served as it is written.
         SettingsError: An environment variable does not fit.
     """
     from livepeer.runner._server.app import build_app
     from livepeer.runner.settings import load_settings
 
-    return build_app(pipeline, settings if settings is not None else load_settings())
+    chosen = settings if settings is not None else load_settings()
+    return build_app(_to_serve(pipeline, chosen), chosen)
 
 
 def serve(
-    pipeline: Pipeline | LivePipeline,
+    pipeline: Servable,
     *,
     host: str | None = None,
     port: int | None = None,
@@ -65,8 +60,14 @@ def serve(
 ) -> None:
     """Serve a pipeline over HTTP until SIGINT or SIGTERM; a second SIGINT ends at once.
 
+    With `PREPARE_MODELS=1` in the environment, or `--prepare-models` among the arguments of the
+    program, it runs the class's `prepare_models()` instead and ends. When serving, a pipeline that
+    has that hook finds Hugging Face's libraries offline, unless `HF_HUB_OFFLINE=0` is set.
+
     Args:
-        pipeline: An instance of a `Pipeline` or a `LivePipeline`.
+        pipeline: What `@pipeline` made, a `Pipeline` or a `LivePipeline` (the class, or an
+            instance), or a `PipelineSpec`. Which of them decides where the hooks of a live one
+            run; see `Settings.isolation`.
         host: Address to listen on, in the place of the setting's; that is 0.0.0.0 by default,
             because a runner usually lives in a container and must be reached from outside.
         port: Port to listen on, in the place of the setting's, which is 5000 by default.
@@ -74,9 +75,10 @@ def serve(
 
     Raises:
         SystemExit: With a non-zero status when the class or a setting is wrong, the port is in
-            use (one line on standard error each), or `setup()` failed.
+            use, `prepare_models()` failed (one line on standard error each), or `setup()` failed.
+            With status 0 when the models are prepared.
     """
-    if _loading.get():
+    if is_loading():
         return
     from livepeer.runner._server.uvicorn import bind, serve_until_stopped
     from livepeer.runner.settings import load_settings
@@ -87,11 +89,43 @@ def serve(
         chosen = load_settings(host=host, port=port) if settings is None else settings
         given = {"host": host or chosen.host, "port": chosen.port if port is None else port}
         chosen = chosen.model_copy(update=given)
+        if chosen.prepare_models or FLAG in sys.argv[1:]:
+            sys.exit(prepare(pipeline, chosen))
+        served = _to_serve(pipeline, chosen)
         with bind(chosen.host, chosen.port) as sock:
-            asyncio.run(serve_until_stopped(pipeline, chosen, sock))
+            asyncio.run(serve_until_stopped(served, chosen, sock))
     except (PipelineDefinitionError, PortInUse, SettingsError) as exc:
         sys.exit(f"error: {exc}")
     except SetupFailed:
         sys.exit(1)  # logged, with its stack, when it happened
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def prepare(pipeline: Servable, settings: Settings) -> int:
+    """Run the `prepare_models()` of a class; the exit status.
+
+    Raises:
+        PipelineDefinitionError: The class does not load, or is no pipeline's.
+    """
+    _publish(settings)
+    with online():
+        if isinstance(pipeline, PipelineSpec):
+            cls = pipeline.load()
+        else:
+            cls = pipeline if isinstance(pipeline, type) else type(pipeline)
+        return run_prepare(cls.__name__, prepare_hook(pipeline_class(cls)), settings.model_dir)
+
+
+def _to_serve(pipeline: Servable, settings: Settings) -> Pipeline | LivePipeline:
+    """What the server takes: the instance, for now also where a process of its own is asked for."""
+    _publish(settings)
+    made = resolve(pipeline, settings.isolation).pipeline()
+    if prepare_hook(type(made)) is not None:
+        go_offline()
+    return made
+
+
+def _publish(settings: Settings) -> None:
+    # What `model_dir()` reads, here and in the processes that we start.
+    os.environ["MODEL_DIR"] = str(settings.model_dir)

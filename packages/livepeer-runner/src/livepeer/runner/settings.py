@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from livepeer.runner.errors import SettingsError
 
 Seconds = Annotated[float, Field(ge=0)]
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+LogFormat = Annotated[Literal["text", "json", "auto"], BeforeValidator(_lower)]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)
+]
 
 
 class Settings(BaseSettings):
@@ -45,6 +56,26 @@ class Settings(BaseSettings):
     setup_failure_linger_s: Seconds = 5.0
     """How long `/health` shows ERROR after `setup()` failed, before the process ends."""
 
+    # Models
+    model_dir: Path = Field(
+        Path("/models"), validation_alias=AliasChoices("MODEL_DIR", "LIVEPEER_MODEL_DIR")
+    )
+    """Where `prepare_models()` puts models and `setup()` finds them; see `model_dir()`."""
+    prepare_models: bool = Field(
+        False, validation_alias=AliasChoices("PREPARE_MODELS", "LIVEPEER_PREPARE_MODELS")
+    )
+    """Run the class's `prepare_models()` and end, instead of serving; as `--prepare-models`."""
+
+    # What the runner tells of itself
+    log_format: LogFormat = "text"
+    """`text`, `json` (one object a line), or `auto`: text on a terminal, JSON elsewhere."""
+    log_level: LogLevel = "info"
+    """Least severe level that is logged: `debug`, `info`, `warning`, `error`, `critical`."""
+    metrics: bool = True
+    """Answer `GET /metrics`, for Prometheus; like `/health` without a token."""
+    stats_log_interval_s: Seconds = 10.0
+    """Time between lines of statistics in the log, one for each stream; 0 for none."""
+
     # Batch
     concurrency: int = Field(1, ge=1)
     """Calls of `predict()` that run at the same time."""
@@ -55,10 +86,21 @@ class Settings(BaseSettings):
     early failure keeps its status."""
 
     # Live
+    isolation: Literal["auto", "thread", "process"] = "auto"
+    """Where hooks run: on a thread of this process, or in a process of their own that is started
+    again when it fails; `auto` is the process for what is served by its name alone."""
     live_policy: Literal["drop", "wait"] = "drop"
     """When hooks are slower than the source: drop the oldest waiting video frame, or wait."""
-    video_queue: int = Field(8, ge=1)
-    """Decoded video frames that may wait for the hook."""
+    video_queue: int = Field(32, ge=1)
+    """Decoded video frames that may wait for the hook, however short the time."""
+    video_wait_s: float = Field(0.2, gt=0)
+    """How long a decoded video frame may wait for the hook while newer ones wait behind it; with
+    the time that the hook takes, this bounds the latency. Not with the policy `wait`."""
+    overlay_after_s: float = Field(1.0, gt=0)
+    """When a hook has kept a frame for so long, the loading overlay is published in the place of
+    pictures until it answers. Not with the policy `wait`."""
+    emit_drain_s: Seconds = 1.0
+    """When the input has ended, how long after the last emitted frame another one is awaited."""
     segment_s: float = Field(1.0, gt=0)
     """Length of an output segment."""
     heartbeat_interval_s: float = Field(10.0, gt=0)
@@ -67,10 +109,21 @@ class Settings(BaseSettings):
     """Time between statistics on the events channel."""
     control_silence_s: float = Field(60.0, gt=0)
     """A session ends when its control channel was silent for so long."""
+    hook_timeout_s: float = Field(10.0, gt=0)
+    """How long a frame hook may keep one frame before it counts as hanging: a model process is
+    then begun anew, and `/health` of one without says ERROR."""
     hook_start_timeout_s: float = Field(60.0, gt=0)
     """How long `on_stream_start()` may take."""
+    worker_start_timeout_s: float = Field(4.0, gt=0)
+    """The same for streams that an AI worker's orchestrator begins: its gateway waits 5 s for all
+    of its start."""
     hook_update_timeout_s: float = Field(60.0, gt=0)
     """How long `on_params_update()` may take."""
+    setup_timeout_s: float = Field(600.0, gt=0)
+    """How long `setup()` may take in a model process, before that is ended and begun anew."""
+    restart_backoff_s: float = Field(0.5, gt=0)
+    """First wait before a model process that failed soon after another is begun anew; it doubles
+    up to 10 s. After one that worked there is no wait."""
     stop_timeout_s: float = Field(5.0, gt=0)
     """How long a session, or a worker thread, may take to end once told to."""
     output_linger_s: Seconds = 5.0
@@ -152,3 +205,14 @@ def load_settings(**options: object) -> Settings:
             f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()
         )
         raise SettingsError(f"settings are not valid: {faults}") from None
+
+
+def model_dir() -> Path:
+    """Where models are: `MODEL_DIR`, by default `/models`.
+
+    `prepare_models()` is called with the folder made; `setup()` loads from it.
+
+    Raises:
+        SettingsError: A variable of the environment does not fit.
+    """
+    return load_settings().model_dir

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.channels import MAX_LINE_BYTES, JSONLPublisher, JSONPublisher, encode_message
-from livepeer.trickle.errors import MessageError, TrickleError
+from livepeer.trickle.errors import (
+    ChannelClosed,
+    ChannelNotFound,
+    MessageError,
+    TrickleError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import aiohttp
 
+    from livepeer.runner._live.stage import Frame
     from livepeer.runner._network.sessions import Channels
 
 _log = logging.getLogger(__name__)
@@ -35,6 +41,7 @@ class _Queue:
 
     def __init__(self, publisher: _Publisher, name: str) -> None:
         self.dropped = 0
+        self.gone = asyncio.Event()
         self._publisher = publisher
         self._name = name
         self._loop = asyncio.get_running_loop()
@@ -76,6 +83,11 @@ class _Queue:
                 message = self._waiting.popleft()
                 try:
                     await self._publisher.publish(message)
+                except (ChannelNotFound, ChannelClosed) as error:
+                    self.dropped += 1
+                    if not self.gone.is_set():
+                        _log.warning("the %s channel is gone: %s", self._name, error)
+                    self.gone.set()
                 except TrickleError as error:
                     self.dropped += 1
                     _log.warning("a message for the %s channel was lost: %s", self._name, error)
@@ -85,9 +97,14 @@ class _Queue:
 
 
 class ChannelOutlet:
-    """Publishes what hooks and the session itself emit. Make it on the network's loop."""
+    """Publishes what hooks and the session itself emit. Make it on the network's loop.
+
+    Attributes:
+        frames: Takes the frames that hooks emit; None while there is nothing that could.
+    """
 
     def __init__(self, channels: Channels, http: aiohttp.ClientSession) -> None:
+        self.frames: Callable[[Frame], None] | None = None
         self._events = _Queue(JSONPublisher(channels.events, session=http), "events")
         self._data = (
             _Queue(JSONLPublisher(channels.data, session=http), "data") if channels.data else None
@@ -112,6 +129,17 @@ class ChannelOutlet:
             )
         if self._data is not None:
             self._data.put(line)
+
+    def emit_frame(self, frame: Frame) -> None:
+        """Hand a frame to the media of the session."""
+        if self.frames is None:
+            _log.warning("a frame was dropped: the stream has no media that hooks process")
+        else:
+            self.frames(frame)
+
+    async def wait_gone(self) -> None:
+        """Until the events channel is gone: the orchestrator has removed the stream."""
+        await self._events.gone.wait()
 
     async def close(self, timeout_s: float) -> None:
         """Publish what waits and stop; data before events, so that the last event is last."""

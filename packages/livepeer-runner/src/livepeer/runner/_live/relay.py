@@ -10,6 +10,7 @@ from livepeer.trickle.media import Piece
 
 if TYPE_CHECKING:
     from livepeer.runner._live.output import Output
+    from livepeer.runner._live.stage import Frame
     from livepeer.runner._live.stats import SessionStats
     from livepeer.trickle import TrickleSubscriber
 
@@ -42,6 +43,10 @@ class Relay:
             self._stats.last_segment_in = segment.seq
         if self._output is not None:
             await self._output.finish()
+
+    def emit(self, _frame: Frame) -> None:
+        """Count it: a stream that is relayed has no encoder."""
+        self._stats.drop("emit_queue")
 
     def interrupt(self) -> None:
         """Nothing runs beside the loop, whose task is cancelled."""

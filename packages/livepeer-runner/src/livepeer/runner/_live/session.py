@@ -11,7 +11,7 @@ from livepeer.runner._live.output import Output
 from livepeer.runner._live.relay import Relay
 from livepeer.runner._live.stats import SessionStats
 from livepeer.runner._live.transform import Media, Transform
-from livepeer.runner.errors import HookFailed
+from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
 from livepeer.trickle import TrickleSubscriber
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.channels import KEEP_ALIVE, decode_message
@@ -33,9 +33,10 @@ _log = logging.getLogger(__name__)
 class Session:
     """A stream that runs, from `start` to `stop`.
 
-    It ends by `stop`, or by itself when its control channel ends or falls silent: the network
-    does not tell a runner that the caller of a free stream has vanished (go-livepeer
-    `byoc/stream_orchestrator.go` has no such call).
+    It ends by `stop`, or by itself when its control channel ends, when that falls silent after
+    the gateway has sent keep-alives on it, or when the events channel is gone: the network does
+    not tell a runner that the caller of a free stream has vanished (go-livepeer
+    `byoc/stream_orchestrator.go` has no such call). Never because the media pauses.
 
     Args:
         stream_id: The network's name for it.
@@ -76,18 +77,18 @@ class Session:
         """Run `on_stream_start`, then begin to work.
 
         Raises:
-            HookFailed: The hook raised, or took too long. Nothing is left of the session.
+            InvalidParams: The parameters do not fit.
+            HookFailed: The hook raised, or took too long.
+            StageAway: The model is gone.
         """
+        limit = self._settings.hook_start_timeout_s
         try:
-            async with asyncio.timeout(self._settings.hook_start_timeout_s):
+            async with asyncio.timeout(limit):
                 await self._stage.start(params)
-        except (HookFailed, TimeoutError) as error:
+        except TimeoutError as error:
             await self._let_go()
-            if isinstance(error, HookFailed):
-                raise
-            limit = self._settings.hook_start_timeout_s
             raise HookFailed(f"on_stream_start() took longer than {limit:g} s") from error
-        except asyncio.CancelledError:
+        except BaseException:
             await self._let_go()
             raise
         self._outlet.emit_event(self._event("start"))
@@ -96,12 +97,21 @@ class Session:
             asyncio.create_task(self._heartbeats(), name="heartbeats"),
             asyncio.create_task(self._statistics(), name="statistics"),
         ]
+        if self._settings.stats_log_interval_s:
+            self._tasks.append(asyncio.create_task(self._log_lines(), name="log"))
         if self._media is not None:
+            self._outlet.frames = self._media.emit
             self._tasks.append(asyncio.create_task(self._run(self._media), name="media"))
-        self._watch = asyncio.create_task(self._watch_control(), name="control")
+        self._watch = asyncio.create_task(self._watch_caller(), name="caller")
 
     async def update(self, params: Mapping[str, Any]) -> None:
-        """Run `on_params_update`; raises `HookFailed`, also when it takes too long."""
+        """Put parameters in force.
+
+        Raises:
+            InvalidParams: They do not fit; the old ones stay.
+            HookFailed: `on_params_update` raised, or took too long.
+            StageAway: The model is gone.
+        """
         limit = self._settings.hook_update_timeout_s
         try:
             async with asyncio.timeout(limit):
@@ -197,8 +207,14 @@ class Session:
             await asyncio.sleep(self._settings.stats_interval_s)
             self._outlet.emit_event(self._event("stats", **self._counts()))
 
+    async def _log_lines(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.stats_log_interval_s)
+            _log.info("%s", self.stats.line())
+
     def _counts(self) -> dict[str, object]:
-        return {**self.stats.snapshot(), "messages_dropped": self._outlet.dropped}
+        self.stats.messages_dropped = self._outlet.dropped
+        return self.stats.snapshot()
 
     def _event(self, type_: str, **fields: object) -> dict[str, object]:
         return {
@@ -208,14 +224,18 @@ class Session:
             **fields,
         }
 
-    async def _watch_control(self) -> None:
-        """Apply what the control channel brings, and end the session when it is over."""
+    async def _watch_caller(self) -> None:
+        """Apply what the control channel brings, and end the session when the caller is gone."""
         reason = "the control channel failed"
+        control = asyncio.create_task(self._read_control(), name="control")
+        gone = asyncio.create_task(self._outlet.wait_gone(), name="events gone")
         try:
-            reason = await self._read_control()
+            done, _ = await asyncio.wait({control, gone}, return_when=asyncio.FIRST_COMPLETED)
+            reason = control.result() if control in done else "the events channel is gone"
         except TrickleError as error:
             reason = f"the control channel failed: {error}"
         finally:
+            await cancel_and_wait(control, gone)
             # Whatever happened: nobody else notices that the caller is gone.
             if self._stopping is None and not self._cancelled():
                 self._stopping = asyncio.create_task(self._stop(reason), name="stop")
@@ -228,8 +248,11 @@ class Session:
         return task is not None and task.cancelling() > 0
 
     async def _read_control(self) -> str:
-        """Until the channel ends or falls silent; why the session is over."""
-        silence_s = self._settings.control_silence_s
+        """Until the channel ends or falls silent; why the session is over.
+
+        Only a gateway that sends keep-alives can fall silent; a caller who is its own need not.
+        """
+        silence_s: float | None = None
         subscriber = TrickleSubscriber(self._channels.control, start=0, session=self._http)
         updates: set[asyncio.Task[None]] = set()
         try:
@@ -244,13 +267,16 @@ class Session:
                         except (SegmentError, MessageError) as error:
                             self._refuse(error)
                             continue
+                    if _is_keep_alive(body):
+                        silence_s = self._settings.control_silence_s
+                        continue
                     # Not awaited: a hook that takes long must not be mistaken for silence. The
                     # author's thread keeps them in order.
                     update = asyncio.create_task(self._control(body), name="update")
                     updates.add(update)
                     update.add_done_callback(updates.discard)
         except TimeoutError:
-            return f"the control channel was silent for {silence_s:g} s"
+            return f"the control channel was silent for {silence_s or 0:g} s"
         finally:
             await cancel_and_wait(*updates)
 
@@ -259,12 +285,18 @@ class Session:
         if not body:
             return
         try:
-            message = decode_message(body)
-            if message != KEEP_ALIVE:
-                await self.update(message)
-        except (MessageError, HookFailed) as error:
+            await self.update(decode_message(body))
+        except (MessageError, HookFailed, InvalidParams, StageAway) as error:
             self._refuse(error)
 
     def _refuse(self, error: Exception) -> None:
         _log.warning("an update by the control channel was refused: %s", error)
-        self._outlet.emit_event(self._event("error", message=str(error)))
+        faults = {"errors": error.errors} if isinstance(error, InvalidParams) else {}
+        self._outlet.emit_event(self._event("error", message=str(error), **faults))
+
+
+def _is_keep_alive(body: bytes) -> bool:
+    try:
+        return bool(body) and decode_message(body) == KEEP_ALIVE
+    except MessageError:
+        return False

@@ -2,30 +2,102 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import queue
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-from livepeer.runner._outlet import attach, detach
-from livepeer.runner.errors import HookFailed
-from livepeer.runner.live import LivePipeline
 from livepeer.trickle.media import AudioFrame, Kind, VideoFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from livepeer.runner._live.author import AuthorThread
-    from livepeer.runner._outlet import Outlet
+    from pydantic import JsonValue
 
-_POLL_S = 0.2
+    from livepeer.runner._stream import Stream
+    from livepeer.runner.errors import RunnerError
+    from livepeer.runner.state import PipelineState
+
+Frame = VideoFrame | AudioFrame
+
+
+class _End:
+    """What ends an answer."""
+
+    def __init__(self, error: RunnerError | None) -> None:
+        self.error = error
+
+
+class Answer:
+    """What the author answers to one frame: frames as they come, then an end or an error.
+
+    One thread gives and another gets; what is given is not bounded here, because it is the author
+    who decides how much one frame is answered with.
+    """
+
+    def __init__(self, source: Frame) -> None:
+        self.source = source
+        self._items: queue.SimpleQueue[Frame | _End] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._done = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the author has finished."""
+        return self._done
+
+    def give(self, frame: Frame) -> None:
+        """Add a frame; nothing happens once the answer is finished."""
+        if not self._done:
+            self._items.put(frame)
+
+    def finish(self, error: RunnerError | None = None) -> None:
+        """End it, once; later calls do nothing.
+
+        Args:
+            error: `HookFailed` when the author raised, `StageAway` when the model is gone.
+        """
+        with self._lock:
+            if self._done:
+                return
+            self._done = True
+            callbacks, self._callbacks = self._callbacks, []
+        self._items.put(_End(error))
+        for callback in callbacks:
+            callback()
+
+    def get(self, timeout_s: float | None = None) -> Frame | None:
+        """The next frame; None at the end, also when asked again.
+
+        Raises:
+            TimeoutError: Nothing came in time; asking again is right.
+            RunnerError: What the answer ended with.
+        """
+        try:
+            item = self._items.get(timeout=timeout_s)
+        except queue.Empty:
+            raise TimeoutError("the hook has not answered yet") from None
+        if not isinstance(item, _End):
+            return item
+        self._items.put(_End(None))
+        if item.error is not None:
+            raise item.error
+        return None
+
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Call when it is finished, from the thread that finishes it; at once if it is."""
+        with self._lock:
+            if not self._done:
+                self._callbacks.append(callback)
+                return
+        callback()
 
 
 class Stage(Protocol):
     """Runs the hooks of one session.
 
-    `start`, `update` and `stop` are awaited on the network's loop; `process` is called on a
-    thread of the session's and blocks until the author has answered.
+    `start`, `update` and `stop` are awaited on the network's loop; `submit` is called on a thread
+    of the session's.
     """
 
     @property
@@ -33,24 +105,34 @@ class Stage(Protocol):
         """What the author processes; the other kind never gets here."""
         ...
 
-    async def start(self, params: Mapping[str, Any]) -> None:
-        """Begin; raises `HookFailed`."""
+    @property
+    def frames_in_flight(self) -> int:
+        """How many answers may be open at a time."""
         ...
 
-    def process(self, frame: VideoFrame | AudioFrame) -> Sequence[VideoFrame | AudioFrame]:
-        """Frames in the place of one; raises `HookFailed`."""
+    @property
+    def away(self) -> str | None:
+        """Why the hooks cannot be called now; None when they can."""
         ...
 
-    async def update(self, params: Mapping[str, Any]) -> None:
-        """New parameters; raises `HookFailed`."""
+    async def start(self, params: Mapping[str, JsonValue]) -> None:
+        """Begin; raises `InvalidParams`, `HookFailed` or `StageAway`."""
+        ...
+
+    async def update(self, params: Mapping[str, JsonValue]) -> None:
+        """Parameters that change; raises `InvalidParams`, `HookFailed` or `StageAway`."""
         ...
 
     async def stop(self) -> None:
         """End: no frame is processed any more; raises `HookFailed`."""
         ...
 
+    def submit(self, frame: Frame) -> Answer:
+        """Hand a frame to the author. Never blocks."""
+        ...
+
     def interrupt(self) -> None:
-        """Let a `process` that waits for the author return at once, with nothing."""
+        """Finish every open answer at once; a hook itself cannot be stopped."""
         ...
 
     def release(self) -> None:
@@ -58,101 +140,31 @@ class Stage(Protocol):
         ...
 
 
-class InProcessStage:
-    """Hooks of an instance in this process; frames are handed over by reference."""
+class StageHost(Protocol):
+    """Where the model lives: one for each runner, with a stage for each session."""
 
-    def __init__(self, pipeline: LivePipeline, author: AuthorThread, outlet: Outlet) -> None:
-        self._pipeline = pipeline
-        self._author = author
-        self._outlet = outlet
-        self._interrupted = threading.Event()
-        self._kinds = processed_kinds(pipeline)
-        attach(pipeline, outlet)
+    async def setup(self) -> None:
+        """Load the model.
+
+        Raises:
+            Exception: What the author's `setup()` raised, where it is not tried again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Unload it, within a bounded time. The sessions have ended."""
+        ...
 
     @property
-    def kinds(self) -> frozenset[Kind]:
-        """What the class, or the instance, overrides."""
-        return self._kinds
+    def state(self) -> PipelineState:
+        """LOADING, OK when the hooks can be called, or ERROR."""
+        ...
 
-    async def start(self, params: Mapping[str, Any]) -> None:
-        """Run `on_stream_start`."""
-        await self._await(self._pipeline.on_stream_start, dict(params))
+    @property
+    def message(self) -> str | None:
+        """What a person should know of the state; None when there is nothing."""
+        ...
 
-    async def update(self, params: Mapping[str, Any]) -> None:
-        """Run `on_params_update`, between two frames."""
-        await self._await(self._pipeline.on_params_update, dict(params))
-
-    async def stop(self) -> None:
-        """Run `on_stream_stop`."""
-        await self._await(self._pipeline.on_stream_stop)
-
-    def process(self, frame: VideoFrame | AudioFrame) -> Sequence[VideoFrame | AudioFrame]:
-        """Run `process_video` or `process_audio`."""
-        video = isinstance(frame, VideoFrame)
-        hook = self._pipeline.process_video if video else self._pipeline.process_audio
-        future = self._author.submit(self._outlet, hook, frame)
-        while not self._interrupted.is_set():
-            try:
-                return _frames(future.result(timeout=_POLL_S), hook, type(frame))
-            except concurrent.futures.TimeoutError as error:
-                # Of the hook's own, or it came in the last moment: asked again, it is here at once.
-                if future.done() and future.exception() is not None:
-                    raise _failed(hook, error) from error
-            except HookFailed:
-                raise
-            except Exception as error:
-                raise _failed(hook, error) from error
-        future.cancel()
-        return ()
-
-    def interrupt(self) -> None:
-        """Let `process` return; the hook itself cannot be stopped."""
-        self._interrupted.set()
-
-    def release(self) -> None:
-        """Detach the session from the pipeline."""
-        detach(self._pipeline, self._outlet)
-
-    async def _await(self, hook: Callable[..., Any], *args: object) -> None:
-        try:
-            await self._author.call(self._outlet, hook, *args)
-        except Exception as error:
-            raise _failed(hook, error) from error
-
-
-def processed_kinds(pipeline: LivePipeline) -> frozenset[Kind]:
-    """Which of the two frame hooks a pipeline overrides, in its class or on itself."""
-
-    def overridden(name: str) -> bool:
-        function = getattr(getattr(pipeline, name), "__func__", None)
-        return function is not getattr(LivePipeline, name)
-
-    kinds: set[Kind] = set()
-    if overridden("process_video"):
-        kinds.add("video")
-    if overridden("process_audio"):
-        kinds.add("audio")
-    return frozenset(kinds)
-
-
-def _frames(
-    result: object, hook: Callable[..., Any], kind: type[VideoFrame | AudioFrame]
-) -> Sequence[VideoFrame | AudioFrame]:
-    returned = type(result).__name__
-    if isinstance(result, kind):
-        return (result,)
-    if result is None:
-        return ()
-    if isinstance(result, Sequence):
-        items = cast("Sequence[object]", result)
-        frames = [item for item in items if isinstance(item, kind)]
-        if len(frames) == len(items):
-            return frames
-    raise HookFailed(
-        f"{hook.__qualname__}() returned a {returned}:"
-        f" return a {kind.__name__}, a list of them, or None to drop the frame"
-    )
-
-
-def _failed(hook: Callable[..., Any], error: BaseException | None) -> HookFailed:
-    return HookFailed(f"{hook.__qualname__}() raised {type(error).__name__}: {error}")
+    def stage(self, stream: Stream) -> Stage:
+        """The hooks for one session."""
+        ...

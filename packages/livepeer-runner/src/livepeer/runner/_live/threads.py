@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run_in_thread(function: Callable[[], None], name: str) -> asyncio.Future[None]:
-    """Run a function on a thread of its own; the future ends with it.
+    """Run a function on a thread of its own, in the caller's context; the future ends with it.
 
     Not the loop's executor: its few threads would be taken by the first sessions. A daemon, so
     that a codec or a hook that never returns does not keep the process.
@@ -36,5 +37,5 @@ def run_in_thread(function: Callable[[], None], name: str) -> asyncio.Future[Non
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, error)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(run,), name=name, daemon=True).start()
     return future

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 import time
-from concurrent.futures import wait
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from livepeer.runner._live.encoding import Encoding
+from livepeer.runner._live.asking import Asking
 from livepeer.runner._live.frame_queue import FrameQueue
+from livepeer.runner._live.handover import Handover
+from livepeer.runner._live.outbox import Outbox
+from livepeer.runner._live.publishing import Publishing
 from livepeer.runner._live.threads import run_in_thread
-from livepeer.runner.errors import HookFailed
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.errors import MediaError, SegmentTruncated
+from livepeer.trickle.errors import SegmentTruncated
 from livepeer.trickle.media import (
     AccessUnit,
     AudioFrame,
     BytePipe,
-    Item,
-    Kind,
     MediaReader,
     Piece,
     StreamInfo,
@@ -33,16 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livepeer.runner._live.output import Output
-    from livepeer.runner._live.stage import Stage
+    from livepeer.runner._live.stage import Frame, Stage
     from livepeer.runner._live.stats import SessionStats
+    from livepeer.runner.errors import HookFailed
     from livepeer.runner.settings import Settings
     from livepeer.trickle import TrickleSubscriber
 
 _log = logging.getLogger(__name__)
-
-_ENCODE_QUEUE = 4
-_POLL_S = 0.2
-_END = object()
 
 
 class Media(Protocol):
@@ -50,6 +43,10 @@ class Media(Protocol):
 
     async def run(self) -> None:
         """Until the input ends and all of it went out; raises what makes that impossible."""
+        ...
+
+    def emit(self, frame: Frame) -> None:
+        """From any thread: send a frame that a hook emits."""
         ...
 
     def interrupt(self) -> None:
@@ -67,7 +64,7 @@ class Transform:
         source: The stream that comes in.
         output: Where the result goes; None when nobody asked for it.
         stage: The author's hooks.
-        settings: `live_policy`, `video_queue` and `segment_s` are read.
+        settings: Policies and intervals.
         stats: Where things are counted.
         report: Called from a thread with each hook failure that begins a run of failures.
     """
@@ -84,49 +81,59 @@ class Transform:
         self._source = source
         self._output = output
         self._stage = stage
-        self._settings = settings
+        self._stop_timeout_s = settings.stop_timeout_s
         self._stats = stats
-        self._report = report
         self._pipe = BytePipe()
-        self._frames = FrameQueue(settings.video_queue, settings.live_policy)
-        self._encode: queue.Queue[object] = queue.Queue(_ENCODE_QUEUE)
-        self._interrupted = threading.Event()
-        self._failing = False
-        self._entered: dict[int, float] = {}
+        self._frames = FrameQueue(
+            settings.video_queue,
+            settings.video_wait_s,
+            settings.live_policy,
+            lambda: stats.drop("slow"),
+        )
+        self._outbox = Outbox(stage.frames_in_flight)
+        self._handover = Handover()
+        self._asking = Asking(self._frames, self._outbox, stage, settings, stats)
+        self._publishing = Publishing(self._outbox, settings, stats, self._hand_over, report)
+        stats.watch_depth("frames", lambda: len(self._frames))
+        stats.watch_depth("answers", lambda: len(self._outbox))
+        stats.watch_depth("pieces", lambda: len(self._handover))
 
     async def run(self) -> None:
         """Until the source ends and everything went out."""
-        loop = asyncio.get_running_loop()
         threads = [
             run_in_thread(self._decode_all, "decode"),
-            run_in_thread(self._process_all, "hooks"),
-            run_in_thread(lambda: self._encode_all(loop), "encode"),
+            run_in_thread(self._asking.run, "hooks"),
+            run_in_thread(self._publish_all, "encode"),
         ]
         feed = asyncio.create_task(self._feed(), name="feed")
+        send = asyncio.create_task(self._send_all(), name="send")
         try:
             # Shielded: cancelled is who waits, and not the thread.
-            await asyncio.gather(feed, *map(asyncio.shield, threads))
+            await asyncio.gather(feed, send, *map(asyncio.shield, threads))
             if self._output is not None:
                 await self._output.finish()
         finally:
             self.interrupt()
-            await cancel_and_wait(feed)
+            await cancel_and_wait(feed, send)
             # One that a hook holds is left behind; it can do nothing any more.
-            done, _ = await asyncio.wait(threads, timeout=self._settings.stop_timeout_s)
+            done, _ = await asyncio.wait(threads, timeout=self._stop_timeout_s)
             for thread in done:
                 thread.exception()
 
+    def emit(self, frame: Frame) -> None:
+        """Queue a frame that a hook emits, behind what is being answered."""
+        if not self._outbox.emit(frame):
+            self._stats.drop("emit_queue")
+
     def interrupt(self) -> None:
         """Let every thread end at its next step. Idempotent."""
-        self._interrupted.set()
+        self._asking.interrupt()
+        self._publishing.interrupt()
         self._pipe.abort()
         self._frames.abort()
+        self._outbox.abort()
         self._stage.interrupt()
-        with suppress(queue.Empty):
-            while True:
-                self._encode.get_nowait()
-        with suppress(queue.Full):
-            self._encode.put_nowait(_END)
+        self._handover.abort()
 
     async def _feed(self) -> None:
         try:
@@ -146,98 +153,37 @@ class Transform:
             self._pipe.close()
 
     def _decode_all(self) -> None:
+        items = iter(MediaReader(self._pipe, decode=self._stage.kinds))
         try:
-            for item in MediaReader(self._pipe, decode=self._stage.kinds):
+            began = time.thread_time()
+            for item in items:
+                if isinstance(item, VideoFrame):
+                    self._stats.took("decode", time.thread_time() - began)
+                    self._publishing.entered(item)
                 if not isinstance(item, StreamInfo):
                     self._count_in(item)
                 if not self._frames.put(item):
                     return
-                self._stats.video_dropped = self._frames.dropped
+                began = time.thread_time()
         finally:
             self._frames.close()
 
     def _count_in(self, item: VideoFrame | AudioFrame | AccessUnit) -> None:
-        if isinstance(item, VideoFrame):
-            self._entered[item.pts] = time.monotonic()
-            if len(self._entered) > 1024:  # dropped ones never leave
-                del self._entered[next(iter(self._entered))]
         if isinstance(item, AudioFrame) or (isinstance(item, AccessUnit) and item.kind == "audio"):
             self._stats.audio_in += 1
         else:
             self._stats.video_in += 1
 
-    def _process_all(self) -> None:
+    def _publish_all(self) -> None:
         try:
-            while (item := self._frames.get()) is not None:
-                for result in self._process(item):
-                    self._put_encode(result)
+            self._publishing.run()
         finally:
-            self._put_encode(_END)
+            self._handover.close()
 
-    def _process(self, item: Item) -> list[object]:
-        kind: Kind = "video" if isinstance(item, VideoFrame) else "audio"
-        if isinstance(item, (AccessUnit, StreamInfo)) or kind not in self._stage.kinds:
-            return [item]
-        if self._interrupted.is_set():
-            return []
-        try:
-            results = list[object](self._stage.process(item))
-        except HookFailed as error:
-            self._fail(error)
-            return []
-        self._failing = False
-        return results
+    def _hand_over(self, piece: Piece) -> bool:
+        return self._output is None or self._handover.put(piece)
 
-    def _fail(self, error: HookFailed) -> None:
-        """Count a lost frame; the first of several in a row is told."""
-        self._stats.hook_errors += 1
-        if not self._failing:
-            self._failing = True
-            _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
-            self._report(error)
-
-    def _put_encode(self, item: object) -> None:
-        while not self._interrupted.is_set():
-            with suppress(queue.Full):
-                self._encode.put(item, timeout=0.5)
-                return
-
-    def _encode_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        encoding = Encoding(self._settings.segment_s)
-        while (item := self._encode.get()) is not _END:
-            assert isinstance(item, (VideoFrame, AudioFrame, AccessUnit, StreamInfo))
-            try:
-                pieces = encoding.add(item)
-            except MediaError as error:
-                self._fail(HookFailed(str(error)))
-                continue
-            self._send(loop, pieces)
-            self._count_out(item)
-        if not self._interrupted.is_set():
-            self._send(loop, encoding.flush())
-
-    def _count_out(self, item: Item) -> None:
-        if isinstance(item, VideoFrame):
-            self._stats.video_out += 1
-            entered = self._entered.pop(item.pts, None)
-            if entered is not None:
-                self._stats.latencies_s.append(time.monotonic() - entered)
-        elif isinstance(item, AccessUnit) and item.kind == "video":
-            self._stats.video_out += 1
-        elif not isinstance(item, StreamInfo):
-            self._stats.audio_out += 1
-
-    def _send(self, loop: asyncio.AbstractEventLoop, pieces: list[Piece]) -> None:
-        if self._output is None:
-            return
-        for piece in pieces:
-            if self._interrupted.is_set():
-                return
-            # Blocks this thread while the network is slower, which fills the queues behind it.
-            sending = asyncio.run_coroutine_threadsafe(self._output.put(piece), loop)
-            while not sending.done():
-                if self._interrupted.is_set():
-                    sending.cancel()
-                    return
-                wait((sending,), timeout=_POLL_S)
-            sending.result()
+    async def _send_all(self) -> None:
+        async for piece in self._handover:
+            assert self._output is not None
+            await self._output.put(piece)

@@ -39,15 +39,19 @@ class Sessions(Protocol):
         Raises:
             SessionExists: One of this id runs.
             AtCapacity: No more can run.
+            StageAway: The model is being loaded.
+            InvalidParams: The parameters do not fit; each error's `loc` begins with its field.
             HookFailed: `on_stream_start` raised; nothing is left of the session.
         """
         ...
 
     async def update(self, stream_id: str | None, params: Mapping[str, Any]) -> None:
-        """Give a session new parameters; without an id, the only one there is.
+        """Change what is named of a session's parameters; without an id, the only session's.
 
         Raises:
             NoSession: There is none.
+            StageAway: The model is being loaded.
+            InvalidParams: The parameters do not fit, and the old ones stay in force.
             HookFailed: `on_params_update` raised.
         """
         ...

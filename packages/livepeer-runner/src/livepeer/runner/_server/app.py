@@ -14,27 +14,30 @@ from livepeer.runner._server.batch import BatchEngine
 from livepeer.runner._server.guard import Guard
 from livepeer.runner._server.health import health_router
 from livepeer.runner._server.lifecycle import Lifecycle
-from livepeer.runner.errors import PipelineDefinitionError
+from livepeer.runner._server.metrics import metrics_router
+from livepeer.runner._server.worker import START_PATH
+from livepeer.runner._server.worker_answers import WorkerAnswers
+from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from livepeer.runner._server.engine import Engine
-    from livepeer.runner.live import LivePipeline
+    from livepeer.runner._target import Servable, ServeTarget
     from livepeer.runner.settings import Settings
 
 
-def build_app(pipeline: Pipeline | LivePipeline, settings: Settings) -> FastAPI:
+def build_app(pipeline: Servable | ServeTarget, settings: Settings) -> FastAPI:
     """Build the application of a pipeline; its `Lifecycle` is `app.state.lifecycle`.
 
     Raises:
         PipelineDefinitionError: The pipeline cannot be served as it is written.
         SettingsError: The registration is not described well enough.
     """
-    engine = engine_for(pipeline, settings)
-    name = type(pipeline).__name__
-    registrar = byoc_registrar(settings, name) if settings.orch_url else None
+    target = resolve(pipeline, settings.isolation)
+    engine = engine_for(target, settings)
+    registrar = byoc_registrar(settings, target.name) if settings.orch_url else None
     lifecycle = Lifecycle(engine, registrar, linger_s=settings.setup_failure_linger_s)
 
     @asynccontextmanager
@@ -46,38 +49,40 @@ def build_app(pipeline: Pipeline | LivePipeline, settings: Settings) -> FastAPI:
             await lifecycle.close()
 
     app = FastAPI(
-        title=name,
-        description=type(pipeline).__doc__ or "",
+        title=target.name,
+        description=target.description,
         version=version("livepeer-runner"),
         lifespan=lifespan,
     )
     app.state.lifecycle = lifecycle
     app.add_middleware(Guard, lifecycle=lifecycle, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(WorkerAnswers, path=START_PATH)
     problems.install(app)
-    app.include_router(health_router(lambda: lifecycle.state))
+    app.include_router(health_router(lambda: lifecycle.state, lambda: lifecycle.message))
+    if settings.metrics:
+        app.include_router(metrics_router(engine.metrics))
     app.include_router(engine.router())
     return app
 
 
-def engine_for(pipeline: object, settings: Settings) -> Engine:
+def engine_for(target: ServeTarget, settings: Settings) -> Engine:
     """Choose what runs a pipeline.
 
     Raises:
-        PipelineDefinitionError: It is no instance of either base class.
+        PipelineDefinitionError: It does not load, or cannot be served as it is written.
     """
+    if target.isolated:
+        assert target.spec is not None
+        from livepeer.runner._live.isolated import IsolatedHost
+        from livepeer.runner._server.live import LiveEngine
+
+        return LiveEngine(IsolatedHost(target.spec, settings), target.name, settings)
+    pipeline = target.pipeline()
     if isinstance(pipeline, Pipeline):
         return BatchEngine(pipeline, settings)
-    from livepeer.runner.live import LivePipeline
+    # Lazy: they load the codecs.
+    from livepeer.runner._live.in_process import InProcessHost
+    from livepeer.runner._server.live import LiveEngine
 
-    if isinstance(pipeline, LivePipeline):
-        from livepeer.runner._server.live import LiveEngine  # lazy: it loads the codecs
-
-        return LiveEngine(pipeline, settings)
-    if isinstance(pipeline, type):
-        raise PipelineDefinitionError(
-            f"{pipeline.__name__} is a class; serve an instance: {pipeline.__name__}()"
-        )
-    raise PipelineDefinitionError(
-        f"a {type(pipeline).__name__} cannot be served; derive the class from"
-        " livepeer.runner.Pipeline or LivePipeline"
-    )
+    host = InProcessHost(pipeline, settings, target.initial_params)
+    return LiveEngine(host, target.name, settings)

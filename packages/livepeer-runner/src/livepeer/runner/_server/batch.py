@@ -45,6 +45,8 @@ class BatchEngine:
         self._workers = Workers(settings.concurrency, name=self._contract.owner)
         self._set_up = False
 
+    metrics = None
+
     async def setup(self) -> None:
         """Run the author's `setup()`."""
         await self._hook(self._pipeline.setup)
@@ -58,9 +60,15 @@ class BatchEngine:
         finally:
             await self._workers.close(self._settings.stop_timeout_s)
 
-    def ready_state(self) -> PipelineState:
+    @property
+    def state(self) -> PipelineState:
         """A batch pipeline that is ready is OK, with or without work."""
-        return PipelineState.OK
+        return PipelineState.OK if self._set_up else PipelineState.LOADING
+
+    @property
+    def message(self) -> None:
+        """Nothing beside the state."""
+        return None
 
     def router(self) -> APIRouter:
         """The route, documented by the models and served without FastAPI's parsing."""

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
+    from livepeer.runner._metrics import LiveMetrics
     from livepeer.runner.state import PipelineState
 
 
 class Engine(Protocol):
     """Runs the author's class behind its routes."""
+
+    @property
+    def metrics(self) -> LiveMetrics | None:
+        """What its sessions count; None where it has none."""
+        ...
 
     async def setup(self) -> None:
         """Run the author's `setup()`; called once. Raises what it raises."""
@@ -21,8 +27,15 @@ class Engine(Protocol):
         """End what runs and let go of everything; called once, also when `setup()` failed."""
         ...
 
-    def ready_state(self) -> PipelineState:
-        """The state to report once `setup()` has succeeded: OK, or IDLE without work."""
+    @property
+    def state(self) -> PipelineState:
+        """LOADING until the author's `setup()` has succeeded, then OK, or IDLE without work;
+        ERROR while it fails and is tried again."""
+        ...
+
+    @property
+    def message(self) -> str | None:
+        """What a person should know of the state; None when there is nothing."""
         ...
 
     def router(self) -> APIRouter:

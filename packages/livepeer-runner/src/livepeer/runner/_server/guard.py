@@ -14,7 +14,19 @@ if TYPE_CHECKING:
 
     from livepeer.runner._server.lifecycle import Lifecycle
 
-_OPEN = frozenset({"/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
+_OPEN = frozenset(
+    {
+        "/health",
+        "/metrics",
+        "/version",
+        "/hardware/info",
+        "/hardware/stats",
+        "/docs",
+        "/docs/oauth2-redirect",
+        "/redoc",
+        "/openapi.json",
+    }
+)
 
 
 class Guard:

@@ -43,7 +43,14 @@ class Lifecycle:
         """What `/health` reports."""
         if self._failure is not None:
             return PipelineState.ERROR
-        return self._engine.ready_state() if self._ready.is_set() else PipelineState.LOADING
+        return self._engine.state
+
+    @property
+    def message(self) -> str | None:
+        """What a person should know of the state; None when there is nothing."""
+        if self._failure is not None:
+            return f"setup() raised {type(self._failure).__name__}; the log says more"
+        return self._engine.message
 
     @property
     def ready(self) -> bool:

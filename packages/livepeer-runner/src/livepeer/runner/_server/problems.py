@@ -18,6 +18,7 @@ from livepeer.runner.errors import (
     PipelineNotReady,
     RunnerError,
     SessionExists,
+    StageAway,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _STATUS: tuple[tuple[type[RunnerError], int], ...] = (
     (InvalidParams, 422),
     (AtCapacity, 503),
     (PipelineNotReady, 503),
+    (StageAway, 503),
     (NoSession, 404),
     (SessionExists, 409),
 )
@@ -76,7 +78,7 @@ async def _on_runner_error(_request: Request, error: Exception) -> Response:
         detail = error.errors
     if isinstance(error, AtCapacity):
         headers["Retry-After"] = str(error.retry_after_s)
-    elif isinstance(error, PipelineNotReady):
+    elif isinstance(error, (PipelineNotReady, StageAway)):
         headers["Retry-After"] = "1"
     return JSONResponse({"detail": detail}, status_of(error), headers)
 

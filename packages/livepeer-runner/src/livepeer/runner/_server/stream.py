@@ -49,7 +49,7 @@ class Accepted(BaseModel):
     status: str
 
 
-_params: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+_params: TypeAdapter[dict[str, JsonValue] | None] = TypeAdapter(dict[str, JsonValue] | None)
 
 
 class BYOCSessionSource:
@@ -71,19 +71,20 @@ class BYOCSessionSource:
             responses={
                 409: {"description": "A stream of this id is running"},
                 500: {"description": "`on_stream_start()` failed"},
-                503: {"description": "No more streams can run here"},
+                503: {"description": "No more streams can run here, or the model is being loaded"},
             },
         )
         add_raw_route(
             router,
             "/stream/params",
             self._update,
-            body=dict[str, JsonValue],
+            body=dict[str, JsonValue] | None,
             summary="Give a stream new parameters",
             response_model=Accepted,
             responses={
                 404: {"description": "There is no such stream"},
                 500: {"description": "`on_params_update()` failed"},
+                503: {"description": "The model is being loaded"},
             },
         )
         add_raw_route(
@@ -106,12 +107,18 @@ class BYOCSessionSource:
             data=start.data_url or None,
         )
         stream_id = request.headers.get(STREAM_ID) or start.gateway_request_id
-        await self._sessions.start(stream_id, channels, start.params)
+        try:
+            await self._sessions.start(stream_id, channels, start.params)
+        except InvalidParams as error:
+            raise error.under("body", "params") from None
         return _accepted("started")
 
     async def _update(self, request: Request) -> Response:
         params = _parse(_params, await request.body())
-        await self._sessions.update(request.headers.get(STREAM_ID) or None, params)
+        try:
+            await self._sessions.update(request.headers.get(STREAM_ID) or None, params or {})
+        except InvalidParams as error:
+            raise error.under("body") from None
         return _accepted("updated")
 
     async def _stop(self, request: Request) -> Response:

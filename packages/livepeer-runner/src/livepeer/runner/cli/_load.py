@@ -1,18 +1,17 @@
-"""From a path to a pipeline, with errors that an author can act on."""
+"""From a path or a module to a pipeline, with errors that an author can act on."""
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from livepeer.runner._target import load_pipeline as load_spec, make
+from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.live import LivePipeline
-from livepeer.runner.batch import Pipeline
-from livepeer.runner.serving import loading
+from livepeer.runner.spec import PipelineSpec, author_error, import_file, kebab
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,8 +23,8 @@ def load_pipeline(target: str) -> Pipeline | LivePipeline:
     """Make an instance of the pipeline that a target names.
 
     Args:
-        target: A folder with a `pipeline.py`, or a Python file; `:Class` after it chooses among
-            several.
+        target: A folder with a `pipeline.py`, or a Python file, with `:Class` behind it to choose
+            among several; or `module:Class`. A decorated function is a class of its name.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -33,37 +32,37 @@ def load_pipeline(target: str) -> Pipeline | LivePipeline:
     """
     path_text, _, class_name = target.partition(":")
     path = Path(path_text)
+    if class_name and not path.exists() and all(map(str.isidentifier, path_text.split("."))):
+        return _load_module(target, class_name)
     if path.is_dir():
         path = path / DEFAULT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     pipeline_class = _choose(_import(path), path, class_name)
-    missing = sorted(getattr(pipeline_class, "__abstractmethods__", ()))
-    if missing:
-        raise PipelineDefinitionError(
-            f"{pipeline_class.__name__} in {path} has no {missing[0]}(): define it in the class"
-        )
     try:
-        return pipeline_class()
-    except (Exception, SystemExit) as error:
-        raise _author_error(f"{pipeline_class.__name__}() failed", error, path) from error
+        return make(pipeline_class, f" in {path}")
+    except PipelineDefinitionError as error:
+        if error.__cause__ is None:
+            raise
+        what = f"{pipeline_class.__name__}() failed"
+        raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
+
+
+def _load_module(target: str, class_name: str) -> Pipeline | LivePipeline:
+    # As `python -m` finds modules, and not only where the command is installed.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    return load_spec(PipelineSpec(kebab(class_name), target))
 
 
 def _import(path: Path) -> ModuleType:
-    name = path.stem
-    # What the author imports from beside the file, as `python pipeline.py` would find it.
-    sys.path.insert(0, str(path.parent.resolve()))
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise PipelineDefinitionError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        with loading():
-            spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise _author_error(f"{path} does not load", error, path) from error
-    return module
+        return import_file(path)
+    except PipelineDefinitionError as error:
+        if error.__cause__ is None:
+            raise
+        what = f"{path} does not load"
+        raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
 
 
 def _choose(module: ModuleType, path: Path, name: str) -> type[Pipeline | LivePipeline]:
@@ -78,7 +77,8 @@ def _choose(module: ModuleType, path: Path, name: str) -> type[Pipeline | LivePi
         return classes[name]
     if not classes:
         raise PipelineDefinitionError(
-            f"{path} has no pipeline: derive a class from livepeer.runner.Pipeline or LivePipeline"
+            f"{path} has no pipeline: derive a class from livepeer.runner.Pipeline or LivePipeline,"
+            " or decorate one, or a function, with @pipeline"
         )
     if len(classes) > 1:
         raise PipelineDefinitionError(
@@ -86,13 +86,3 @@ def _choose(module: ModuleType, path: Path, name: str) -> type[Pipeline | LivePi
             f" {path}:{sorted(classes)[0]}"
         )
     return next(iter(classes.values()))
-
-
-def _author_error(what: str, error: BaseException, path: Path) -> PipelineDefinitionError:
-    """One line that names the place in the author's file where it happened."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
-    line = error.lineno if isinstance(error, SyntaxError) else (own[-1] if own else None)
-    where = f", line {line}" if line else ""
-    reason = error.msg if isinstance(error, SyntaxError) else str(error)
-    return PipelineDefinitionError(f"{what}{where}: {type(error).__name__}: {reason}")

@@ -9,15 +9,20 @@ written where a segment begins. (ISO/IEC 13818-1.)
 
 from __future__ import annotations
 
+from itertools import chain, cycle
+from operator import itemgetter
+from struct import Struct
 from typing import TYPE_CHECKING, Final
+
+from . import _psi
 
 if TYPE_CHECKING:
     from .units import AccessUnit, Kind
 
 PACKET_BYTES: Final = 188
 _PAYLOAD_BYTES: Final = PACKET_BYTES - 4
+_PAYLOAD: Final = Struct(f"{_PAYLOAD_BYTES}s")
 
-_PAT_PID: Final = 0
 _PMT_PID: Final = 0x1000
 _PIDS: Final[dict[str, int]] = {"video": 0x100, "audio": 0x101}
 _STREAM_IDS: Final[dict[str, int]] = {"video": 0xE0, "audio": 0xC0}
@@ -25,7 +30,9 @@ _STREAM_IDS: Final[dict[str, int]] = {"video": 0xE0, "audio": 0xC0}
 STREAM_TYPES: Final[dict[str, int]] = {
     "h264": 0x1B,
     "hevc": 0x24,
+    "mpeg2video": 0x02,
     "aac": 0x0F,
+    "aac_latm": 0x11,
     "mp2": 0x03,
     "mp3": 0x03,
     "ac3": 0x81,
@@ -36,22 +43,6 @@ STREAM_TYPES: Final[dict[str, int]] = {
 _H264_DELIMITER: Final = b"\x00\x00\x00\x01\x09\xf0"
 _TIMESTAMP_MASK: Final = (1 << 33) - 1
 _PCR_LEAD: Final = 9_000  # a decoder's clock runs 100 ms behind the timestamps, its buffer
-
-
-def _crc32(data: bytes) -> bytes:
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte << 24
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x04C11DB7 if crc & 0x80000000 else crc << 1) & 0xFFFFFFFF
-    return crc.to_bytes(4, "big")
-
-
-def _section(table_id: int, identifier: int, body: bytes) -> bytes:
-    head = identifier.to_bytes(2, "big") + b"\xc1\x00\x00" + body
-    length = 0xB000 | len(head) + 4
-    section = bytes([table_id]) + length.to_bytes(2, "big") + head
-    return section + _crc32(section)
 
 
 def _timestamp(prefix: int, ticks: int) -> bytes:
@@ -79,36 +70,42 @@ class TSMuxer:
     """
 
     def __init__(self, codecs: dict[Kind, str]) -> None:
+        self._counters = dict.fromkeys((_psi.PAT_PID, _PMT_PID, *_PIDS.values()), 0)
+        self._plain = {pid: _plain_headers(pid) for pid in _PIDS.values()}
+        self._pat = _psi.pat(_PMT_PID)
+        self._version = -1
+        self.change(codecs)
+
+    def change(self, codecs: dict[Kind, str]) -> None:
+        """Go over to other streams; the tables say so when they are written next.
+
+        Raises:
+            ValueError: A codec that a transport stream of ours cannot carry.
+        """
         unknown = [codec for codec in codecs.values() if codec not in STREAM_TYPES]
         if unknown or not codecs:
             raise ValueError(f"MPEG-TS cannot carry {unknown or 'no stream at all'}")
-        self._codecs = codecs
+        self._codecs = dict(codecs)
         self._clock_pid = _PIDS["video" if "video" in codecs else "audio"]
-        self._counters = dict.fromkeys((_PAT_PID, _PMT_PID, *_PIDS.values()), 0)
-        program = b"\x00\x01" + (0xE000 | _PMT_PID).to_bytes(2, "big")
-        streams = b"".join(
-            bytes([STREAM_TYPES[codec]]) + (0xE000 | _PIDS[kind]).to_bytes(2, "big") + b"\xf0\x00"
-            for kind, codec in codecs.items()
-        )
-        clock = (0xE000 | self._clock_pid).to_bytes(2, "big")
-        self._pat = _section(0x00, 1, program)
-        self._pmt = _section(0x02, 1, clock + b"\xf0\x00" + streams)
+        self._version += 1
+        streams = {_PIDS[kind]: STREAM_TYPES[codec] for kind, codec in codecs.items()}
+        self._pmt = _psi.pmt(self._clock_pid, streams, self._version)
 
     def tables(self) -> bytes:
         """The program's tables, two packets; a self-contained segment begins with them."""
-        return self._table(_PAT_PID, self._pat) + self._table(_PMT_PID, self._pmt)
+        return self._table(_psi.PAT_PID, self._pat) + self._table(_PMT_PID, self._pmt)
 
-    def mux(self, unit: AccessUnit) -> bytes:
-        """The packets of one access unit."""
+    def mux(self, unit: AccessUnit, *, jumps: bool = False) -> bytes:
+        """The packets of one access unit; `jumps` when its clock does not follow the last one."""
         pid = _PIDS[unit.kind]
         data = unit.data
         # A transport stream requires delimiters between pictures; MP4 has none.
-        if self._codecs[unit.kind] == "h264" and data[4:5] != b"\x09" and data[3:4] != b"\x09":
+        if self._codecs.get(unit.kind) == "h264" and data[4:5] != b"\x09" and data[3:4] != b"\x09":
             data = _H264_DELIMITER + data
         adaptation = b""
         if pid == self._clock_pid:
             clock = (unit.dts - _PCR_LEAD) & _TIMESTAMP_MASK
-            flags = 0x50 if unit.key else 0x10
+            flags = 0x10 | unit.key << 6 | jumps << 7
             adaptation = bytes([flags]) + (clock << 15 | 0x7E00).to_bytes(6, "big")
         return self._packets(pid, _pes(unit, data), adaptation)
 
@@ -117,20 +114,22 @@ class TSMuxer:
         return self._header(pid, start=True, adaptation=False) + payload
 
     def _packets(self, pid: int, pes: bytes, adaptation: bytes) -> bytes:
-        packets: list[bytes] = []
         room = _PAYLOAD_BYTES - (1 + len(adaptation) if adaptation else 0)
         if adaptation or len(pes) < room:
             stuffing = max(room - len(pes), 0)
-            packets += self._padded(pid, adaptation, stuffing, pes[:room], start=True)
+            packets = self._padded(pid, adaptation, stuffing, pes[:room], start=True)
         else:
-            packets += (self._header(pid, start=True, adaptation=False), pes[:room])
-        position = room
-        whole_end = position + (len(pes) - position) // _PAYLOAD_BYTES * _PAYLOAD_BYTES
-        for at in range(position, whole_end, _PAYLOAD_BYTES):
-            packets.append(self._header(pid, start=False, adaptation=False))
-            packets.append(pes[at : at + _PAYLOAD_BYTES])
-        rest = pes[max(whole_end, position) :]
-        if rest:
+            packets = [self._header(pid, start=True, adaptation=False), pes[:room]]
+        count = max(len(pes) - room, 0) // _PAYLOAD_BYTES
+        end = room + count * _PAYLOAD_BYTES
+        if count:
+            counter = self._counters[pid]
+            self._counters[pid] = (counter + count) & 0xF
+            headers = cycle(self._plain[pid][counter : counter + 16])
+            payloads = map(itemgetter(0), _PAYLOAD.iter_unpack(pes[room:end]))
+            packets += chain.from_iterable(zip(headers, payloads, strict=False))
+        if end < len(pes):
+            rest = pes[end:]
             packets += self._padded(pid, b"", _PAYLOAD_BYTES - len(rest), rest, start=False)
         return b"".join(packets)
 
@@ -151,6 +150,12 @@ class TSMuxer:
         self._counters[pid] = (counter + 1) & 0xF
         value = 0x47 << 24 | start << 22 | pid << 8 | (0x30 if adaptation else 0x10) | counter
         return value.to_bytes(4, "big")
+
+
+def _plain_headers(pid: int) -> tuple[bytes, ...]:
+    """Headers of packets that go on with a PES packet, for each counter, twice around."""
+    first = 0x47000010 | pid << 8
+    return tuple((first | counter & 0xF).to_bytes(4, "big") for counter in range(32))
 
 
 def _pes(unit: AccessUnit, data: bytes) -> bytes:

@@ -16,7 +16,7 @@ from av.video.frame import PictureType
 from livepeer.trickle.errors import MediaError
 
 from .adts import ADTSHeader
-from .clock import TIME_BASE, ticks, to_ticks
+from .clock import TIME_BASE, restarts, ticks, to_ticks
 from .units import AccessUnit, Kind
 
 if TYPE_CHECKING:
@@ -45,7 +45,15 @@ _AAC_RATES: Final = (
     11025,
     8000,
 )
-_AAC_LAYOUTS: Final = frozenset({"mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"})
+# Of the layouts of so many channels, those that ADTS can say; all others become stereo.
+_AAC_LAYOUTS: Final = {
+    1: "mono",
+    2: "stereo",
+    3: "3.0",
+    4: "4.0",
+    5: "5.0",
+    6: "5.1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +93,21 @@ class VideoEncoder:
     def encode(self, frame: VideoFrame) -> list[AccessUnit]:
         """The units that are ready with this picture.
 
-        Presentation times must rise; one that does not is moved behind the last.
+        Presentation times must rise; one that does not is moved behind the last. One that is far
+        behind the last is of a clock that began anew: the encoder does so too, and keeps it.
 
         Raises:
             MediaError: The picture cannot be converted or encoded.
         """
         pts = to_ticks(frame.pts, frame.time_base)
+        units: list[AccessUnit] = []
         if self._last_pts is not None and pts <= self._last_pts:
-            pts = self._last_pts + 1
+            if restarts(self._last_pts, pts):
+                units += self.flush()
+            else:
+                pts = self._last_pts + 1
         self._last_pts = pts
         raw = _encodable(frame.raw)
-        units: list[AccessUnit] = []
         shape = (raw.width, raw.height, raw.format.name)
         if self._context is None or shape != self._shape:
             units += self.flush()
@@ -153,7 +165,8 @@ class AudioEncoder:
     def encode(self, frame: AudioFrame) -> list[AccessUnit]:
         """The units that are ready with this sound.
 
-        Their presentation times rise; one that would not is moved behind the last.
+        Their presentation times rise; one that would not is moved behind the last, unless the
+        clock began anew.
         """
         pts = to_ticks(frame.pts, frame.time_base)
         shape = (frame.sample_rate, frame.layout, frame.format)
@@ -188,7 +201,7 @@ class AudioEncoder:
     def _open(self, frame: AudioFrame) -> None:
         context = av.CodecContext.create("aac", "w")
         assert isinstance(context, AudioCodecContext)
-        layout = frame.layout if frame.layout in _AAC_LAYOUTS else "stereo"
+        layout = _AAC_LAYOUTS.get(frame.raw.layout.nb_channels, "stereo")
         rate = frame.sample_rate if frame.sample_rate in _AAC_RATES else _AAC_RATES[0]
         context.sample_rate = rate
         context.layout = layout
@@ -213,8 +226,9 @@ class AudioEncoder:
     def _moved(self, unit: AccessUnit) -> AccessUnit:
         """The unit, behind the last: an encoder begins with a unit before its first sound."""
         pts = unit.pts
-        if self._last_pts is not None and pts <= self._last_pts:
-            pts = self._last_pts + 1
+        last = self._last_pts
+        if last is not None and pts <= last and not restarts(last, pts):
+            pts = last + 1
             unit = replace(unit, pts=pts, dts=pts)
         self._last_pts = pts
         return unit

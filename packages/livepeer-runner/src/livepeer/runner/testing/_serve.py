@@ -1,4 +1,4 @@
-"""Run pipelines on real sockets in tests."""
+"""A pipeline behind its HTTP face, on a free port."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from livepeer.runner._server.uvicorn import RunningServer, running
+from livepeer.runner.serving import resolve
 from livepeer.runner.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from livepeer.runner.live import LivePipeline
-    from livepeer.runner.batch import Pipeline
-
-__all__ = ["RunningServer", "serve"]
+    from livepeer.runner._target import Servable
 
 
 @asynccontextmanager
 async def serve(
-    pipeline: Pipeline | LivePipeline, *, ready: bool = True, **options: object
+    pipeline: Servable, *, ready: bool = True, **options: object
 ) -> AsyncGenerator[RunningServer, None]:
     """Serve a pipeline on a free loopback port for as long as the context lasts.
 
     Args:
-        pipeline: An instance of a `Pipeline` or a `LivePipeline`.
+        pipeline: As for `livepeer.runner.serve()`; its `prepare_models()` is not run, and Hugging
+            Face's libraries are left on line.
         ready: Wait for `setup()`; if it fails, `SetupFailed` is raised.
         options: Fields of `Settings`, over those of the environment.
 
@@ -32,7 +31,8 @@ async def serve(
         The server; its `url` has no trailing slash.
     """
     settings = load_settings(**{"host": "127.0.0.1", "port": 0, **options})
-    async with running(pipeline, settings) as server:
+    target = resolve(pipeline, settings.isolation)
+    async with running(target.pipeline(), settings) as server:
         if ready:
             await server.wait_ready()
         yield server

@@ -1,0 +1,240 @@
+"""The stage in this process: frames are handed to the author by reference."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from livepeer.runner._live.author import AuthorThread
+from livepeer.runner._live.parameters import Parameters
+from livepeer.runner._live.stage import Answer, Frame
+from livepeer.runner._stream import attach, detach
+from livepeer.runner.errors import HookFailed, RunnerError, StageAway
+from livepeer.runner.frames import as_frames
+from livepeer.runner.live import LivePipeline
+from livepeer.runner.state import PipelineState
+from livepeer.trickle.media import Kind, VideoFrame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import JsonValue
+
+    from livepeer.runner._stream import Stream
+    from livepeer.runner.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class InProcessHost:
+    """An instance in this process, and the thread on which its hooks run.
+
+    Args:
+        pipeline: The author's instance.
+        settings: `stop_timeout_s` and `hook_timeout_s` are read.
+        defaults: Initial parameters of each stream, below those that its caller sends.
+    """
+
+    def __init__(
+        self,
+        pipeline: LivePipeline,
+        settings: Settings,
+        defaults: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        self._pipeline = pipeline
+        self._settings = settings
+        self._defaults = dict(defaults or {})
+        self._author: AuthorThread | None = None
+        self._set_up = False
+        self._stages: WeakSet[InProcessStage] = WeakSet()
+
+    @property
+    def state(self) -> PipelineState:
+        """ERROR while a hook has not answered for `hook_timeout_s`: nothing here can end it."""
+        if not self._set_up:
+            return PipelineState.LOADING
+        return PipelineState.ERROR if self._hangs() else PipelineState.OK
+
+    @property
+    def message(self) -> str | None:
+        """Which hook holds the author's thread, if one does."""
+        if not self._hangs():
+            return None
+        return f"a hook has not returned for {self._settings.hook_timeout_s:g} s"
+
+    async def setup(self) -> None:
+        """Run the author's `setup()` on the author's thread; raises what it raises."""
+        self._author = AuthorThread(type(self._pipeline).__name__)
+        await self._author.call(None, self._pipeline.setup)
+        self._set_up = True
+
+    async def close(self) -> None:
+        """Run the author's `teardown()`, and end the author's thread."""
+        if self._author is None:
+            return
+        try:
+            if self._set_up:
+                async with asyncio.timeout(self._settings.stop_timeout_s):
+                    await self._author.call(None, self._pipeline.teardown)
+        except TimeoutError:
+            _log.error("teardown() did not run in time: another hook is still running, or it is")
+        finally:
+            if not await asyncio.to_thread(self._author.close, self._settings.stop_timeout_s):
+                _log.error("a hook did not return; its thread is left behind")
+
+    def stage(self, stream: Stream) -> InProcessStage:
+        """The hooks for one session; after `setup()`."""
+        assert self._author is not None
+        stage = InProcessStage(self._pipeline, self._author, stream, self._defaults)
+        self._stages.add(stage)
+        return stage
+
+    def _hangs(self) -> bool:
+        begun = time.monotonic() - self._settings.hook_timeout_s
+        return any(stage.waits_since(begun) for stage in self._stages)
+
+
+class InProcessStage:
+    """The hooks of an instance in this process, for one session.
+
+    Args:
+        pipeline: The author's instance.
+        author: Where its hooks run.
+        stream: The session, as the hooks see it.
+        defaults: Initial parameters.
+    """
+
+    def __init__(
+        self,
+        pipeline: LivePipeline,
+        author: AuthorThread,
+        stream: Stream,
+        defaults: Mapping[str, JsonValue] | None = None,
+    ) -> None:
+        self._pipeline = pipeline
+        self._author = author
+        self._stream = stream
+        self._parameters = Parameters(pipeline.Params, defaults)
+        self._kinds = processed_kinds(pipeline)
+        self._updating = 0
+        self._lock = threading.Lock()
+        self._open: dict[Answer, float] = {}
+        attach(pipeline, stream)
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """What the class, or the instance, overrides."""
+        return self._kinds
+
+    @property
+    def frames_in_flight(self) -> int:
+        """What the class says; hooks that are not async still run one at a time."""
+        return max(1, self._pipeline.frames_in_flight)
+
+    @property
+    def away(self) -> str | None:
+        """While the author's answer to an update is awaited."""
+        return "reloading" if self._updating else None
+
+    def waits_since(self, moment: float) -> bool:
+        """Whether a frame that was submitted before this time still waits for its answer."""
+        with self._lock:
+            return any(submitted < moment for submitted in self._open.values())
+
+    async def start(self, params: Mapping[str, JsonValue]) -> None:
+        """Validate, then run `on_stream_start`."""
+        values = self._parameters.merged(params)
+        self._stream.params = self._parameters.validated(values)
+        await self._call(self._pipeline.on_stream_start, self._stream.params)
+        self._parameters.accept(values)
+
+    async def update(self, params: Mapping[str, JsonValue]) -> None:
+        """Validate, then run `on_params_update`, between two frames."""
+        values = self._parameters.merged(params)
+        validated, before = self._parameters.validated(values), self._stream.params
+        self._updating += 1
+        try:
+            # Without a class to fill in the rest, the hook is told what was sent.
+            told = dict(params) if self._pipeline.Params is None else validated
+            await self._call(self._apply, validated, told)
+        except BaseException:
+            self._stream.params = before
+            raise
+        finally:
+            self._updating -= 1
+        self._parameters.accept(values)
+
+    async def stop(self) -> None:
+        """Run `on_stream_stop`."""
+        await self._call(self._pipeline.on_stream_stop)
+
+    def submit(self, frame: Frame) -> Answer:
+        """Run `process_video` or `process_audio`."""
+        video = isinstance(frame, VideoFrame)
+        hook = self._pipeline.process_video if video else self._pipeline.process_audio
+        answer = Answer(frame)
+        with self._lock:
+            self._open[answer] = time.monotonic()
+        answer.add_done_callback(lambda: self._closed(answer))
+
+        def deliver(result: object) -> None:
+            for item in as_frames(result, frame):
+                answer.give(item)
+
+        def finish(error: BaseException | None) -> None:
+            answer.finish(None if error is None else _failed(hook, error))
+
+        self._author.ask(self._stream, hook, answer, deliver, finish)
+        return answer
+
+    def interrupt(self) -> None:
+        """Finish every open answer at once; the hook itself cannot be stopped."""
+        with self._lock:
+            waiting = list(self._open)
+        for answer in waiting:
+            answer.finish(StageAway("the stream ends"))
+
+    def release(self) -> None:
+        """Detach the session from the pipeline."""
+        detach(self._pipeline, self._stream)
+
+    def _closed(self, answer: Answer) -> None:
+        with self._lock:
+            self._open.pop(answer, None)
+
+    def _apply(self, params: Any, told: Any) -> Any:
+        # On the author's thread, so that no frame sees new parameters before their hook does.
+        self._stream.params = params
+        return self._pipeline.on_params_update(told)
+
+    async def _call(self, hook: Callable[..., Any], *args: object) -> None:
+        try:
+            await self._author.call(self._stream, hook, *args)
+        except Exception as error:
+            raise _failed(hook, error) from error
+
+
+def processed_kinds(pipeline: LivePipeline) -> frozenset[Kind]:
+    """Which of the two frame hooks a pipeline overrides, in its class or on itself."""
+
+    def overridden(name: str) -> bool:
+        function = getattr(getattr(pipeline, name), "__func__", None)
+        return function is not getattr(LivePipeline, name)
+
+    kinds: set[Kind] = set()
+    if overridden("process_video"):
+        kinds.add("video")
+    if overridden("process_audio"):
+        kinds.add("audio")
+    return frozenset(kinds)
+
+
+def _failed(hook: Callable[..., Any], error: BaseException) -> RunnerError:
+    name = "on_params_update" if hook.__name__ == "_apply" else hook.__qualname__
+    failed = HookFailed(f"{name}() raised {type(error).__name__}: {error}")
+    failed.__cause__ = error
+    return failed

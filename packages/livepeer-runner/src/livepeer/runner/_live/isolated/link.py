@@ -1,0 +1,285 @@
+"""One model process as its sessions use it: open frames, open requests, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from livepeer.runner._live.isolated.messages import (
+    SAME,
+    Ask,
+    Data,
+    Emitted,
+    Event,
+    Failed,
+    Interrupt,
+    Ready,
+    Reply,
+    Result,
+    from_fault,
+)
+from livepeer.runner._live.isolated.process import ModelProcess, describe_end
+from livepeer.runner._live.stage import Answer
+from livepeer.runner.errors import HookFailed, PipelineDefinitionError, SetupFailed, StageAway
+from livepeer.trickle.channels import decode_message
+from livepeer.trickle.errors import MediaError, MessageError
+from livepeer.trickle.media.memory import pack, unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livepeer.runner._live.isolated.arena import Lease
+    from livepeer.runner._live.isolated.messages import Hello, Message, Start, Stop, Update
+    from livepeer.runner._live.stage import Frame
+    from livepeer.runner._stream import Stream
+    from livepeer.trickle.media.memory import Description
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFrame:
+    """A frame that the model has."""
+
+    stage: int
+    answer: Answer
+    lease: Lease
+    since: float
+
+
+@dataclass(slots=True)
+class _Request:
+    """A hook that runs for a session."""
+
+    future: asyncio.Future[None]
+    given_up: float | None = None
+
+
+class Link:
+    """One life of the model. Make it on the network's loop.
+
+    Args:
+        hello: What the process is told first.
+        find: The stream of a session, by its number; None when it is over.
+
+    Attributes:
+        opened: What the process can do, once `setup()` has returned in it.
+        ended: Why it is gone, once it is.
+        lost: Whether it is gone, or about to be.
+    """
+
+    def __init__(self, hello: Hello, find: Callable[[int], Stream | None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.opened: asyncio.Future[Ready] = self._loop.create_future()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
+        self.lost = False
+        self._find = find
+        self._reason: str | None = None
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._frames: dict[int, _OpenFrame] = {}
+        self._requests: dict[int, _Request] = {}
+        self._quiet_until = self._progress = time.monotonic()
+        self._process = ModelProcess(hello.slots, self._received, self._gone)
+        self._process.channel.send(hello)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Tell the process something that needs no answer."""
+        self._process.channel.send(message)
+
+    async def request(self, make: Callable[[int], Start | Update | Stop]) -> None:
+        """Let a hook run in the process, and wait for it.
+
+        Args:
+            make: The message, for a number.
+
+        Raises:
+            InvalidParams: It refused the parameters.
+            HookFailed: It raised.
+            StageAway: The process ended meanwhile.
+        """
+        number = next(self._numbers)
+        request = _Request(self._loop.create_future())
+        self._requests[number] = request
+        if self.lost or not self._process.channel.send(make(number)):
+            self._requests.pop(number, None)
+            raise StageAway(self._reason or "the model process is gone")
+        try:
+            await request.future
+        except asyncio.CancelledError:
+            request.given_up = time.monotonic()
+            raise
+
+    def submit(self, stage: int, frame: Frame) -> Answer:
+        """Hand a frame over; safe from any thread, never blocks."""
+        answer = Answer(frame)
+        lease = self._process.outbound.take()
+        if lease is None:
+            answer.finish(HookFailed("the hooks keep too many frames: there is no room for more"))
+            return answer
+        try:
+            about = pack(frame, lease.memory)
+        except MediaError as error:
+            self._process.outbound.give_up(lease.index)
+            answer.finish(HookFailed(f"a frame cannot be handed over: {error}"))
+            return answer
+        number = next(self._numbers)
+        with self._lock:
+            if not self.lost:
+                self._frames[number] = _OpenFrame(stage, answer, lease, time.monotonic())
+        answer.add_done_callback(lambda: self._close(number))
+        message = Ask(stage, number, lease.index, about)
+        if self.lost or not self._process.channel.send(message):
+            self._process.outbound.give_up(lease.index)
+            answer.finish(StageAway(self._reason or "the model process is gone"))
+        return answer
+
+    def interrupt(self, stage: int) -> None:
+        """Finish the open frames of a session; safe from any thread."""
+        self._process.channel.send(Interrupt(stage))
+        self._finish_frames("the stream ends", stage)
+
+    def overdue(self, timeout_s: float) -> str | None:
+        """Why the process counts as hanging; None when it does not."""
+        before = time.monotonic() - timeout_s
+        for request in self._requests.values():
+            if request.given_up is None:
+                return None  # whoever waits for it has a limit; frames may have to wait as long
+            if max(request.given_up, self._progress) < before:
+                return f"a hook has not returned {timeout_s:g} s after it was given up"
+        with self._lock:
+            oldest = min((frame.since for frame in self._frames.values()), default=None)
+        if oldest is not None and max(oldest, self._quiet_until) < before:
+            return f"a hook has kept a frame for {timeout_s:g} s"
+        return None
+
+    def kill(self, reason: str) -> None:
+        """End the process at once; `ended` follows. Idempotent, from any thread."""
+        self._mark_lost(reason)
+        self._finish_frames(reason)
+        self._process.kill()
+
+    def _close(self, number: int) -> None:
+        with self._lock:
+            self._frames.pop(number, None)
+
+    def _received(self, message: Message) -> None:
+        """A message, on the thread that receives."""
+        try:
+            self._take(message)
+        except (MediaError, IndexError, RuntimeError) as error:
+            self.kill(f"the model process cannot be understood: {error}")
+
+    def _take(self, message: Message) -> None:
+        match message:
+            case Result():
+                self._answer(message)
+            case Emitted(stage, slot, about):
+                frame = self._frame_in(slot, about)
+                stream = self._find(stage)
+                if stream is not None:
+                    stream.emit_frame(frame)
+            case Event() | Data():
+                self._emit(message)
+            case Failed(reason, definition):
+                self._mark_lost(reason)
+                error = PipelineDefinitionError(reason) if definition else SetupFailed(reason)
+                self._on_loop(_fail, self.opened, error)
+            case Ready() | Reply():
+                self._on_loop(self._settle, message)
+            case _:
+                raise IndexError(f"it sent a {type(message).__name__}")
+
+    def _answer(self, message: Result) -> None:
+        with self._lock:
+            found = self._frames.get(message.frame)
+        self._progress = time.monotonic()
+        for slot, about in message.given:
+            if slot != SAME:
+                frame = self._frame_in(slot, about)
+            elif found is not None:
+                frame = unpack(about, found.lease.memory, found.lease)[0]
+            else:
+                continue
+            if found is not None:
+                found.answer.give(frame)
+        if message.done and found is not None:
+            found.answer.finish(None if message.fault is None else from_fault(message.fault))
+
+    def _frame_in(self, slot: int, about: Description) -> Frame:
+        lease = self._process.inbound.adopt(slot)
+        return unpack(about, lease.memory, lease)[0]
+
+    def _emit(self, message: Event | Data) -> None:
+        stream = self._find(message.stage)
+        if stream is None:
+            return
+        try:
+            body = decode_message(message.body)
+        except MessageError as error:
+            raise IndexError(str(error)) from error
+        if isinstance(message, Event):
+            stream.emit_event(body)
+        else:
+            stream.emit_data(body)
+
+    def _settle(self, message: Ready | Reply) -> None:
+        if isinstance(message, Ready):
+            if not self.opened.done():
+                self.opened.set_result(message)
+            return
+        self._quiet_until = self._progress = time.monotonic()
+        request = self._requests.pop(message.request, None)
+        if request is None or request.future.done():
+            return
+        if message.fault is None:
+            request.future.set_result(None)
+        else:
+            request.future.set_exception(from_fault(message.fault))
+
+    def _mark_lost(self, reason: str) -> None:
+        with self._lock:
+            self.lost = True
+            self._reason = self._reason or reason
+
+    def _gone(self, status: int) -> None:
+        """The process is gone; on the thread that received."""
+        self._mark_lost(describe_end(status))
+        assert self._reason is not None
+        self._finish_frames(self._reason)
+        self._on_loop(self._end)
+
+    def _finish_frames(self, reason: str, stage: int | None = None) -> None:
+        with self._lock:
+            frames = [
+                frame for frame in self._frames.values() if stage is None or frame.stage == stage
+            ]
+        for frame in frames:
+            frame.answer.finish(StageAway(reason))
+
+    def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everybody gone
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def _end(self) -> None:
+        assert self._reason is not None
+        for request in self._requests.values():
+            _fail(request.future, StageAway(self._reason))
+        self._requests.clear()
+        _fail(self.opened, SetupFailed(self._reason))
+        if not self.ended.done():
+            self.ended.set_result(self._reason)
+
+
+def _fail(future: asyncio.Future[Ready] | asyncio.Future[None], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # nobody need ask

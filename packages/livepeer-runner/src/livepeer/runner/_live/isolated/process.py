@@ -1,0 +1,108 @@
+"""A model process: how it is started, watched and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from livepeer.runner._live.isolated.arena import Arena
+from livepeer.runner._live.isolated.channel import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livepeer.runner._live.isolated.messages import Message
+
+_MODULE: Final = "livepeer.runner._live.isolated.worker"
+_SECRETS: Final = frozenset({"ORCH_TOKEN", "ORCH_SECRET", "LIVEPEER_ORCH_TOKEN"})
+
+
+class ModelProcess:
+    """A fresh interpreter, in a session (of the system's) of its own.
+
+    So what a terminal sends to the runner does not reach it, and what it starts itself can be
+    ended with it. It ends with the thread that made this object, which must be one that lives as
+    long as the process should: Linux counts by threads.
+
+    Args:
+        slots: How many frames may be under way in each direction.
+        received: Called on a thread of this object's with each message.
+        ended: Called on that thread when the process is gone; with its status, as `Popen` has it.
+    """
+
+    def __init__(
+        self, slots: int, received: Callable[[Message], None], ended: Callable[[int], None]
+    ) -> None:
+        self._received = received
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._reaped = False
+        with contextlib.ExitStack() as stack:
+            there, back = Arena.create(slots), Arena.create(slots)
+            stack.callback(os.close, there)
+            stack.callback(os.close, back)
+            self.outbound = Arena(there, slots)
+            self.inbound = Arena(back, slots)
+            self.channel, socket = Channel.pair()
+            stack.callback(socket.close)
+            fds = (socket.fileno(), there, back)
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", _MODULE, *map(str, fds), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=fds,
+                start_new_session=True,
+                env=child_environment(),
+            )
+        self.pid = self._process.pid
+        self._waiter = threading.Thread(target=self._wait, name="model process", daemon=True)
+        self._waiter.start()
+        threading.Thread(target=self._receive, name="model messages", daemon=True).start()
+
+    def kill(self) -> None:
+        """End it, and what it started, at once. Idempotent, from any thread."""
+        with self._lock:
+            if not self._reaped:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
+
+    def _wait(self) -> None:
+        if sys.platform == "linux":
+            # Not reaped yet, so that its number is nobody else's.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        else:
+            self._process.wait()
+        self.kill()  # what it left behind would keep the socket open
+        with self._lock:
+            self._process.wait()
+            self._reaped = True
+        self.channel.end()
+
+    def _receive(self) -> None:
+        while (message := self.channel.receive()) is not None:
+            self._received(message)
+        self.kill()
+        self._waiter.join()
+        self.channel.close()
+        self._ended(self._process.returncode)
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment without the secrets that a model has no use for."""
+    return {name: value for name, value in os.environ.items() if name.upper() not in _SECRETS}
+
+
+def describe_end(status: int) -> str:
+    """What became of a process, for a person."""
+    if status >= 0:
+        return f"the model process ended with status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hint = "; is the memory used up?" if status == -signal.SIGKILL else ""
+    return f"the model process was ended by {name}{hint}"

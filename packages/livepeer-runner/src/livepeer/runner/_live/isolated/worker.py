@@ -1,0 +1,228 @@
+"""The model process: `python -m livepeer.runner._live.isolated.worker`, started by a runner."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from livepeer.runner import _logs, _models
+from livepeer.runner._live.in_process import InProcessHost, processed_kinds
+from livepeer.runner._live.isolated.arena import Arena
+from livepeer.runner._live.isolated.channel import Channel
+from livepeer.runner._live.isolated.messages import (
+    Ask,
+    Close,
+    Failed,
+    Hello,
+    Interrupt,
+    Message,
+    Ready,
+    Release,
+    Reply,
+    Start,
+    Stop,
+    Update,
+    is_out_of_memory,
+    to_fault,
+)
+from livepeer.runner._live.isolated.remote import RemoteSession
+from livepeer.runner._target import load_pipeline, prepares_models
+from livepeer.runner.errors import PipelineDefinitionError, RunnerError
+from livepeer.runner.live import LivePipeline
+from livepeer.runner.settings import Settings
+from livepeer.runner.spec import PipelineSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG: Final = 1
+_BROKEN: Final = 70
+_FLUSH_S: Final = 1.0
+
+
+class ModelWorker:
+    """Runs the hooks of all sessions, as messages tell.
+
+    Args:
+        channel: To the runner.
+        inbound: Where frames come in.
+        outbound: Where results go.
+        pipeline: The author's instance.
+        settings: The runner's, without its secrets.
+        defaults: Initial parameters of each stream.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        inbound: Arena,
+        outbound: Arena,
+        pipeline: LivePipeline,
+        settings: Settings,
+        defaults: Mapping[str, object],
+    ) -> None:
+        self._channel = channel
+        self._inbound = inbound
+        self._outbound = outbound
+        self._pipeline = pipeline
+        self._host = InProcessHost(pipeline, settings, defaults)  # type: ignore[arg-type]
+        self._sessions: dict[int, RemoteSession] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> bool:
+        """Until the runner says that it is over; False when `setup()` failed."""
+        self._loop = asyncio.get_running_loop()
+        self._closing = asyncio.Event()
+        threading.Thread(target=self._receive, name="runner messages", daemon=True).start()
+        try:
+            await self._host.setup()
+        except Exception as error:  # noqa: BLE001 - the author's hook: told to the runner
+            _log.error("setup() failed", exc_info=error)
+            self._channel.send(Failed(f"setup() raised {type(error).__name__}: {error}"))
+            self._channel.flush(_FLUSH_S)
+            return False
+        kinds = sorted(processed_kinds(self._pipeline))
+        self._channel.send(Ready(list(kinds), max(1, self._pipeline.frames_in_flight)))
+        await self._closing.wait()
+        await self._host.close()
+        return True
+
+    def _receive(self) -> None:
+        try:
+            while (message := self._channel.receive()) is not None:
+                self._take(message)
+        except BaseException as error:  # noqa: BLE001 - a supervisor: nobody else would notice
+            _log.critical("the model process lost its runner", exc_info=error)
+        os._exit(_BROKEN)  # nobody is left to work for
+
+    def _take(self, message: Message) -> None:
+        """A message, on the thread that receives: frames go to their hooks from here."""
+        match message:
+            case Ask():
+                session = self._sessions.get(message.stage)
+                if session is not None:
+                    session.ask(message)
+                else:
+                    self._inbound.adopt(message.slot)  # and let go of it
+            case Interrupt():
+                session = self._sessions.get(message.stage)
+                if session is not None:
+                    session.stage.interrupt()
+            case _:
+                self._loop.call_soon_threadsafe(self._control, message)
+
+    def _control(self, message: Message) -> None:
+        match message:
+            case Start() | Update() | Stop():
+                task = asyncio.create_task(self._answer(message))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case Release(stage):
+                session = self._sessions.pop(stage, None)
+                if session is not None:
+                    session.release()
+            case Close():
+                self._closing.set()
+            case _:
+                _log.error("the runner sent a %s", type(message).__name__)
+
+    async def _answer(self, message: Start | Update | Stop) -> None:
+        fault = None
+        try:
+            await self._run(message)
+        except RunnerError as error:
+            self._failed(error)
+            fault = to_fault(error)
+        self._channel.send(Reply(message.request, fault))
+
+    async def _run(self, message: Start | Update | Stop) -> None:
+        session = self._sessions.get(message.stage)
+        match message:
+            case Start():
+                session = RemoteSession(
+                    message.stage,
+                    message.stream_id,
+                    self._host,
+                    self._channel,
+                    self._inbound,
+                    self._outbound,
+                    self._failed,
+                )
+                self._sessions[message.stage] = session
+                with _logs.logged_as(message.stream_id):
+                    await session.stage.start(message.params)
+            case Update():
+                if session is not None:
+                    await session.stage.update(message.params)
+            case Stop():
+                if session is not None:
+                    await session.stage.stop()
+
+    def _failed(self, error: BaseException) -> None:
+        """End the process when its memory is used up: nothing that runs in it can be relied on."""
+        if is_out_of_memory(error):
+            _log.critical("the model process is out of memory and ends", exc_info=error)
+            self._channel.send(Failed(f"the model process was out of memory: {error}"))
+            self._channel.flush(_FLUSH_S)
+            os._exit(_BROKEN)
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the runner whose socket and memory are named by file descriptor."""
+    socket_fd, there_fd, back_fd, parent = map(int, arguments)
+    end_with(parent)
+    faulthandler.enable()
+    for fd in (socket_fd, there_fd, back_fd):
+        os.set_inheritable(fd, False)
+    channel = Channel(socket.socket(fileno=socket_fd))
+    hello = channel.receive()
+    if not isinstance(hello, Hello):
+        return _BROKEN
+    inbound, outbound = Arena(there_fd, hello.slots), Arena(back_fd, hello.slots)
+    os.close(there_fd)
+    os.close(back_fd)
+    sys.path[:] = hello.path
+    settings = Settings.model_validate(hello.settings)
+    _logs.configure(settings)
+    try:
+        spec = PipelineSpec(hello.name, hello.pipeline_cls, hello.params_cls, hello.initial_params)
+        pipeline = load_pipeline(spec)
+        if not isinstance(pipeline, LivePipeline):
+            raise PipelineDefinitionError(f"{hello.pipeline_cls} is no LivePipeline")
+        if prepares_models(type(pipeline)):
+            _models.go_offline()
+    except PipelineDefinitionError as error:
+        channel.send(Failed(str(error), definition=True))
+        channel.flush(_FLUSH_S)
+        return 1
+    worker = ModelWorker(channel, inbound, outbound, pipeline, settings, hello.initial_params)
+    return 0 if asyncio.run(worker.run()) else 1
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent does, however that ended; Linux only.
+
+    Elsewhere, the end of the socket tells, unless a hook keeps the interpreter.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(_BROKEN)
+
+
+def _exit() -> NoReturn:
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    _exit()

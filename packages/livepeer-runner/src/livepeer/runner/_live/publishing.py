@@ -1,0 +1,170 @@
+"""Encode what the author answered, in order, with the overlay where no answer came."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from livepeer.runner._live.encoding import Encoding
+from livepeer.runner._live.outbox import Emitted, Outbox, Overlay
+from livepeer.runner._live.overlay import LoadingOverlay
+from livepeer.runner._live.stage import Answer
+from livepeer.runner.errors import HookFailed, StageAway
+from livepeer.trickle.errors import MediaError
+from livepeer.trickle.media import (
+    AccessUnit,
+    AudioFrame,
+    Item,
+    Piece,
+    StreamInfo,
+    VideoFrame,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from livepeer.runner._live.stage import Frame
+    from livepeer.runner._live.stats import SessionStats
+    from livepeer.runner._metrics import DropReason
+    from livepeer.runner.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_NEW_CLOCK_S = 10.0
+"""A frame that lies further back than this belongs to a clock that began anew, and is not late."""
+
+_ENTERED = 1024
+
+
+class Publishing:
+    """From the outbox to pieces of MPEG-TS, on a thread of its own.
+
+    Args:
+        outbox: Answers, copied units and emitted frames.
+        settings: `live_policy`, `overlay_after_s` and `segment_s` are read.
+        stats: Where things are counted.
+        send: Takes each piece; False when no more are wanted.
+        report: Told each hook failure that begins a run of failures.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: Settings,
+        stats: SessionStats,
+        send: Callable[[Piece], bool],
+        report: Callable[[HookFailed], None],
+    ) -> None:
+        self._outbox = outbox
+        self._patience_s = settings.overlay_after_s if settings.live_policy == "drop" else None
+        self._stats = stats
+        self._send = send
+        self._report = report
+        self._encoding = Encoding(settings.segment_s)
+        self._overlay = LoadingOverlay()
+        self._interrupted = threading.Event()
+        self._failing = False
+        self._last_s: dict[type[Frame], float] = {}
+        self._entered: dict[float, float] = {}
+
+    def run(self) -> None:
+        """Until the outbox is closed and empty."""
+        while (item := self._outbox.get()) is not None:
+            if isinstance(item, Answer):
+                self._publish_answer(item)
+            elif isinstance(item, Overlay):
+                self._encode(self._overlay.frame(item.source))
+            elif isinstance(item, Emitted):
+                self._publish_emitted(item.frame)
+            else:
+                self._encode(item)
+        if not self._interrupted.is_set():
+            self._send_all(self._encoding.flush())
+
+    def interrupt(self) -> None:
+        """Send nothing any more. Idempotent."""
+        self._interrupted.set()
+
+    def entered(self, frame: VideoFrame) -> None:
+        """From the decoding thread: the latency of this picture begins here."""
+        self._entered[frame.time] = time.monotonic()
+        if len(self._entered) > _ENTERED:  # dropped ones never leave
+            del self._entered[next(iter(self._entered))]
+
+    def _publish_answer(self, answer: Answer) -> None:
+        try:
+            while (frame := answer.get(self._patience_s)) is not None:
+                self._publish(frame)
+        except TimeoutError:
+            # The answer may still come: it is too late then, and nobody reads it.
+            self._cover(answer.source, "late")
+        except HookFailed as error:
+            self._fail(error)
+            return
+        except StageAway:
+            if not self._interrupted.is_set():
+                self._cover(answer.source, "away")
+        else:
+            self._failing = False
+
+    def _cover(self, source: Frame, reason: DropReason) -> None:
+        self._stats.drop(reason)
+        if isinstance(source, VideoFrame) and self._patience_s is not None:
+            self._encode(self._overlay.frame(source))
+
+    def _publish_emitted(self, frame: Frame) -> None:
+        last_s = self._last_s.get(type(frame))
+        if last_s is not None and 0 < last_s - frame.time < _NEW_CLOCK_S:
+            self._stats.drop("late")
+            return
+        self._publish(frame)
+
+    def _publish(self, frame: Frame) -> None:
+        if isinstance(frame, VideoFrame):
+            self._overlay.published(frame)
+        self._encode(frame)
+
+    def _fail(self, error: HookFailed) -> None:
+        """Count a lost frame; the first of several in a row is told."""
+        self._stats.hook_errors += 1
+        self._stats.drop("hook_error")
+        if not self._failing:
+            self._failing = True
+            _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
+            self._report(error)
+
+    def _encode(self, item: Item) -> None:
+        if self._interrupted.is_set():
+            return
+        began = time.thread_time()
+        source_time = item.time if isinstance(item, (VideoFrame, AudioFrame)) else None
+        try:
+            pieces = self._encoding.add(item)
+        except MediaError as error:
+            self._fail(HookFailed(str(error)))
+            return
+        if isinstance(item, (VideoFrame, AudioFrame)):
+            assert source_time is not None
+            self._stats.took("encode", time.thread_time() - began)
+            self._last_s[type(item)] = source_time
+        self._send_all(pieces)
+        self._count(item, source_time)
+
+    def _send_all(self, pieces: list[Piece]) -> None:
+        for piece in pieces:
+            if not self._send(piece):
+                self._interrupted.set()
+                return
+
+    def _count(self, item: Item, source_time: float | None) -> None:
+        if isinstance(item, VideoFrame):
+            self._stats.video_out += 1
+            entered = self._entered.pop(source_time or 0.0, None)
+            if entered is not None:
+                self._stats.latency(time.monotonic() - entered)
+        elif isinstance(item, AccessUnit) and item.kind == "video":
+            self._stats.video_out += 1
+        elif not isinstance(item, StreamInfo):
+            self._stats.audio_out += 1

@@ -1,0 +1,141 @@
+"""`GET /metrics`, for Prometheus."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, get_args
+
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily as Counter,
+    GaugeMetricFamily as Gauge,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from livepeer.runner._metrics import BOUNDS_S, STEPS, DropReason, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from prometheus_client import Metric
+    from starlette.requests import Request
+
+    from livepeer.runner._metrics import LiveMetrics, Reading
+
+_DIRECTIONS = ("in", "out")
+
+
+def metrics_router(source: LiveMetrics | None) -> APIRouter:
+    """Answer `GET /metrics`: the process, and where there is a source its live sessions.
+
+    The text is made when it is asked for; frames cost nothing here. It is OpenMetrics for a
+    client that accepts that, else Prometheus's own format.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    if source is not None:
+        registry.register(_LiveCollector(source))
+    router = APIRouter()
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    router.add_route("/metrics", metrics, include_in_schema=False)
+    return router
+
+
+class _LiveCollector(Collector):
+    """A reading of the sessions as metrics. No label has a value that the network chooses."""
+
+    def __init__(self, source: LiveMetrics) -> None:
+        self._source = source
+
+    def collect(self) -> Generator[Metric, None, None]:
+        reading = self._source.read()
+        yield from _sessions(reading)
+        yield from _media(reading)
+        yield from _times(reading.totals.durations)
+
+
+def _sessions(reading: Reading) -> Generator[Metric, None, None]:
+    yield Gauge("livepeer_sessions", "Streams that run", reading.sessions)
+    yield Gauge("livepeer_sessions_limit", "Streams that may run at a time", reading.capacity)
+    yield Counter("livepeer_sessions_started", "Streams that began", reading.started)
+    yield Counter("livepeer_sessions_ended", "Streams that ended", reading.ended)
+    yield _counted(
+        "livepeer_sessions_refused", "Streams that were not begun", "reason", reading.refused
+    )
+    yield Counter(
+        "livepeer_model_restarts", "How often the model's process was begun again", reading.restarts
+    )
+
+
+def _media(reading: Reading) -> Generator[Metric, None, None]:
+    counts = reading.totals.counts
+    dropped = {reason: reading.totals.dropped[reason] for reason in get_args(DropReason)}
+    frames = Counter(
+        "livepeer_frames",
+        "Frames decoded or copied (in), and sent on (out)",
+        labels=("kind", "direction"),
+    )
+    for kind in ("video", "audio"):
+        for direction in _DIRECTIONS:
+            frames.add_metric((kind, direction), counts[f"{kind}_{direction}"])
+    yield frames
+    yield _counted("livepeer_frames_dropped", "Frames given up", "reason", dropped)
+    yield _counted(
+        "livepeer_segments",
+        "Segments read (in), and published (out)",
+        "direction",
+        {direction: counts[f"segments_{direction}"] for direction in _DIRECTIONS},
+    )
+    yield _counted(
+        "livepeer_segments_lost",
+        "Segments missed at the source (in), or that did not reach the server whole (out)",
+        "direction",
+        {"in": counts["gaps"], "out": counts["segments_lost"]},
+    )
+    yield Counter(
+        "livepeer_hook_errors", "Frames lost because a hook raised", counts["hook_errors"]
+    )
+    yield Counter(
+        "livepeer_messages_dropped",
+        "Events and lines of data that were lost",
+        counts["messages_dropped"],
+    )
+    depths = Gauge("livepeer_queue_depth", "Items that wait, in all streams", labels=("queue",))
+    for queue, depth in reading.depths.items():
+        depths.add_metric((queue,), depth)
+    yield depths
+
+
+def _times(durations: Mapping[str, Histogram]) -> Generator[Metric, None, None]:
+    stages = HistogramMetricFamily(
+        "livepeer_stage_seconds", "Time of one frame in a stage", labels=("stage",)
+    )
+    for stage in STEPS:
+        _add(stages, (stage,), durations.get(stage, Histogram()))
+    yield stages
+    latency = HistogramMetricFamily(
+        "livepeer_latency_seconds", "Time of one picture from decoded to encoded", labels=()
+    )
+    _add(latency, (), durations.get("latency", Histogram()))
+    yield latency
+
+
+def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Counter:
+    family = Counter(name, text, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
+    bounds = (*(str(bound) for bound in BOUNDS_S), "+Inf")
+    counts = accumulate(histogram.counts)
+    family.add_metric(labels, list(zip(bounds, counts, strict=True)), histogram.sum_s)

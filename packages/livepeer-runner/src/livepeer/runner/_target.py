@@ -1,0 +1,222 @@
+"""What `serve()` was given: an instance, a class or a spec, and where it is to run."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, TypeAlias
+
+from livepeer.runner.batch import Pipeline
+from livepeer.runner.errors import PipelineDefinitionError
+from livepeer.runner.live import LivePipeline
+from livepeer.runner.spec import PipelineSpec, kebab, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Literal
+
+    from pydantic import BaseModel, JsonValue
+
+    Servable: TypeAlias = Pipeline | LivePipeline | PipelineSpec | type[object]
+    """What `serve()` takes. A class is `type[object]`, because a type checker does not see what
+    `@pipeline` makes of a plain one; at run time it has to be a pipeline's."""
+
+
+class ServeTarget:
+    """One pipeline, not yet made where it was given by its class or its name.
+
+    Attributes:
+        name: The capability's name, as given; the class's name where none was.
+        isolated: The hooks run in a process of their own, which imports `spec`.
+        spec: How the class is imported; None for an instance.
+        initial_params: Values below those that the caller of a stream sends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        spec: PipelineSpec | None,
+        isolated: bool = False,
+        made_of: type[Pipeline | LivePipeline] | Pipeline | LivePipeline | None = None,
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.isolated = isolated
+        self._made_of = made_of
+
+    @property
+    def initial_params(self) -> Mapping[str, JsonValue]:
+        """Values below those that the caller of a stream sends."""
+        return {} if self.spec is None else self.spec.initial_params
+
+    @property
+    def description(self) -> str:
+        """What the class says of itself; nothing while it is not imported here."""
+        cls = self._made_of if isinstance(self._made_of, type) else type(self._made_of)
+        return "" if self._made_of is None else inspect.getdoc(cls) or ""
+
+    def pipeline(self) -> Pipeline | LivePipeline:
+        """The instance; made, and its module imported, when it is first asked for.
+
+        Raises:
+            PipelineDefinitionError: The class does not load, or its constructor failed.
+        """
+        if isinstance(self._made_of, type):
+            self._made_of = make(self._made_of)
+        elif self._made_of is None:
+            assert self.spec is not None
+            self._made_of = load_pipeline(self.spec)
+        return self._made_of
+
+
+def resolve(
+    target: Servable | ServeTarget, isolation: Literal["auto", "thread", "process"] = "auto"
+) -> ServeTarget:
+    """Decide what is served and where its hooks run.
+
+    With `auto` a spec runs in a process of its own, and a class or an instance on a thread of this
+    one. Batch pipelines always run here.
+
+    Raises:
+        PipelineDefinitionError: It is no pipeline, or cannot run where it should.
+    """
+    if isinstance(target, ServeTarget):
+        return target
+    if isinstance(target, PipelineSpec):
+        check_initial_params(target, target.load_params())
+        return ServeTarget(target.name, spec=target, isolated=isolation != "thread")
+    if isinstance(target, type):
+        return _resolve_class(pipeline_class(target), isolation)
+    cls = pipeline_class(type(target))
+    if issubclass(cls, LivePipeline) and isolation == "process":
+        raise PipelineDefinitionError(
+            f"an instance of {cls.__name__} cannot run in a process of its own: hand over the class"
+            f" ({cls.__name__}) or a PipelineSpec"
+        )
+    own = vars(cls).get("spec")
+    spec = own if isinstance(own, PipelineSpec) else None
+    return ServeTarget(spec.name if spec else cls.__name__, spec=spec, made_of=target)
+
+
+def spec_of(cls: type[LivePipeline]) -> PipelineSpec:
+    """How another process imports this class: as the decorator said, or by its own name."""
+    # Not an inherited one, which would name the class above.
+    own = vars(cls).get("spec")
+    if isinstance(own, PipelineSpec):
+        return own
+    return PipelineSpec(kebab(cls.__name__), path_of(cls))
+
+
+def load_pipeline(spec: PipelineSpec) -> Pipeline | LivePipeline:
+    """Import what a spec names and make it; its `Params` and `spec` are those of the spec.
+
+    Raises:
+        PipelineDefinitionError: It does not load, is no pipeline, or the constructor failed.
+    """
+    pipeline = make(pipeline_class(spec.load()))
+    if isinstance(pipeline, LivePipeline):
+        # Of this instance: the class may have others of its own.
+        vars(pipeline)["spec"] = spec
+        if (model := spec.load_params()) is not None:
+            vars(pipeline)["Params"] = model
+        check_initial_params(spec, pipeline.Params)
+    return pipeline
+
+
+def make(cls: type[Pipeline | LivePipeline], where: str = "") -> Pipeline | LivePipeline:
+    """Call the constructor.
+
+    Args:
+        cls: The class.
+        where: Where it is defined (` in pipeline.py`), for messages.
+
+    Raises:
+        PipelineDefinitionError: A method is missing, or the constructor wants arguments or failed.
+    """
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise PipelineDefinitionError(
+            f"{cls.__name__}{where} has no {missing[0]}(): define it in the class"
+        )
+    try:
+        inspect.signature(cls).bind()
+    except TypeError as error:
+        raise PipelineDefinitionError(
+            f"{cls.__name__}(){where} is called without arguments, and it is {error}: give it a"
+            " default, or hand over an instance"
+        ) from None
+    try:
+        return cls()
+    except (Exception, SystemExit) as error:
+        raise PipelineDefinitionError(
+            f"{cls.__name__}(){where} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def pipeline_class(cls: type[object]) -> type[Pipeline | LivePipeline]:
+    """The class, when it is a pipeline's.
+
+    Raises:
+        PipelineDefinitionError: It is not; the text names the mend.
+    """
+    if not issubclass(cls, (Pipeline, LivePipeline)):
+        raise _no_pipeline(cls)
+    return cls
+
+
+def prepare_hook(
+    cls: type[Pipeline | LivePipeline],
+) -> Callable[[], Awaitable[None] | None] | None:
+    """The class's `prepare_models()`; None where it has none that does something."""
+    own: object = inspect.getattr_static(cls, "prepare_models", None)
+    if own is None or own is inspect.getattr_static(LivePipeline, "prepare_models"):
+        return None
+    hook: Callable[[], Awaitable[None] | None] = getattr(cls, "prepare_models")  # noqa: B009
+    return hook
+
+
+def check_initial_params(spec: PipelineSpec, model: type[BaseModel] | None) -> None:
+    """See that initial parameters fit; fields that a caller has to give may be missing.
+
+    Raises:
+        PipelineDefinitionError: They do not; the text names each field.
+    """
+    if model is None:
+        return
+    from pydantic import ValidationError
+
+    try:
+        model.model_validate(spec.initial_params)
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors()
+            if fault["type"] != "missing"
+        ]
+        if faults:
+            raise PipelineDefinitionError(
+                f"initial_params of {spec.name} do not fit {model.__name__}: {'; '.join(faults)}"
+            ) from None
+
+
+def _resolve_class(
+    cls: type[Pipeline | LivePipeline], isolation: Literal["auto", "thread", "process"]
+) -> ServeTarget:
+    if not issubclass(cls, LivePipeline):
+        return ServeTarget(cls.__name__, spec=None, made_of=cls)
+    spec = spec_of(cls)
+    name = spec.name if spec is vars(cls).get("spec") else cls.__name__
+    isolated = isolation == "process"
+    if isolated and "<" in spec.pipeline_cls:
+        raise PipelineDefinitionError(
+            f"{cls.__name__} is defined inside a function, where a process of its own cannot find"
+            " it: move it to the top of its module"
+        )
+    return ServeTarget(name, spec=spec, isolated=isolated, made_of=cls)
+
+
+def _no_pipeline(cls: type[object]) -> PipelineDefinitionError:
+    return PipelineDefinitionError(
+        f"a {cls.__name__} cannot be served: derive the class from livepeer.runner.Pipeline or"
+        " LivePipeline, or decorate it with @pipeline"
+    )

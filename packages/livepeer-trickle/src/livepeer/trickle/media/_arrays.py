@@ -1,0 +1,213 @@
+"""Pictures and sound as numpy arrays, and back. Below the frames: it knows PyAV's alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import Interpolation
+
+if TYPE_CHECKING:
+    from av.video.plane import VideoPlane
+    from numpy.typing import NDArray
+
+PLANAR: Final = ("yuv420p", "yuvj420p")
+"""What frames of a stream are: 4:2:0 with limited, and with full range."""
+
+_CHANNELS: Final = {
+    "gray": 1,
+    "rgb24": 3,
+    "bgr24": 3,
+    "rgba": 4,
+    "bgra": 4,
+    "argb": 4,
+    "abgr": 4,
+}
+_BY_CHANNELS: Final = {1: "gray", 3: "rgb24", 4: "rgba"}
+_SAMPLES: Final = {"float32": "fltp", "int16": "s16p", "int32": "s32p"}
+
+# The mean of each 2 by 2 pixels as chroma, right to one level of 255. swscale's default takes
+# four rows, which blurs, and drops to slower code for RGB: twice the time.
+_EXACT: Final = int(Interpolation.AREA | Interpolation.FULL_CHR_H_INP)
+
+
+def describe(array: NDArray[Any]) -> str:
+    """The shape and type of an array, for messages."""
+    return f"{array.shape} {array.dtype}"
+
+
+def view(plane: VideoPlane) -> NDArray[np.uint8]:
+    """The bytes of a plane as (rows, bytes of a row), without what pads the rows; not a copy."""
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, abs(plane.line_size))
+    return rows[: plane.height]
+
+
+def on_host(raw: av.VideoFrame) -> av.VideoFrame:
+    """The picture itself, or planar and in this machine's memory when it lies on a device."""
+    if raw.sw_format is None:
+        return raw
+    return raw.reformat(format=PLANAR[0], threads=1)
+
+
+def picture_to_array(raw: av.VideoFrame, format: str) -> NDArray[np.uint8]:
+    """A private copy in another pixel format.
+
+    Raises:
+        ValueError: The format is unknown, or not of 8 bits, or needs even sizes.
+    """
+    if format in PLANAR and (raw.width % 2 or raw.height % 2):
+        raise ValueError(
+            f"a picture of {raw.width}x{raw.height} is no {format} array, which has even sizes:"
+            " take the planes one by one"
+        )
+    converted = raw.reformat(format=format, threads=1)
+    array = converted.to_ndarray()
+    if array.dtype != np.uint8:
+        raise ValueError(f"{format} is an array of {array.dtype}: take a format of 8 bits")
+    # PyAV gives the frame's own memory for packed formats.
+    if converted is raw and format not in PLANAR:
+        return np.array(array, np.uint8)
+    return np.ascontiguousarray(array, np.uint8)
+
+
+def array_to_picture(array: NDArray[Any], format: str | None, like: av.VideoFrame) -> av.VideoFrame:
+    """A planar picture, coded as `like` is, of pixels.
+
+    Raises:
+        ValueError: The array's shape or type does not fit.
+    """
+    if array.dtype != np.uint8:
+        raise ValueError(
+            f"an array of {describe(array)} does not fit: pixels are uint8, from 0 to 255."
+            " Scale it, then .clip(0, 255).astype(numpy.uint8); or give a float tensor in [-1, 1]"
+        )
+    if format in PLANAR:
+        return coded_as(_stacked(array, format), like)
+    if format is None:
+        pixels = array[..., np.newaxis] if array.ndim == 2 else array
+        if pixels.ndim != 3 or pixels.shape[2] not in _BY_CHANNELS or not pixels.size:
+            raise ValueError(
+                f"an array of {describe(array)} does not fit: a picture is (height, width, 3)"
+                " for RGB, (height, width, 4) for RGBA, (height, width) for gray"
+            )
+        return pixels_to_picture(pixels, like)
+    return coded_as(_packed(_pixels(array, format), format), like)
+
+
+def pixels_to_picture(pixels: NDArray[Any], like: av.VideoFrame) -> av.VideoFrame:
+    """A planar picture of (height, width, 1, 3 or 4) RGB from 0 to 255, floats cut off."""
+    channels = pixels.shape[2]
+    if channels > 1 and pixels.strides[2] != pixels.itemsize:
+        # Channels that lie apart, as models give them, are taken as planes: to bring them
+        # together would cost twice what all the rest does.
+        raw = av.VideoFrame(pixels.shape[1], pixels.shape[0], "gbrp")
+        for plane, channel in zip(raw.planes, (1, 2, 0), strict=True):
+            _write(pixels[..., channel], view(plane)[:, : plane.width])
+        return coded_as(raw, like)
+    return coded_as(_packed(pixels, _BY_CHANNELS[channels]), like)
+
+
+def planes_to_picture(
+    samples: NDArray[np.uint8], width: int, height: int, format: str
+) -> av.VideoFrame:
+    """A planar picture of its planes' samples, one plane after the other without padding."""
+    raw, begin = av.VideoFrame(width, height, format), 0
+    for plane in raw.planes:
+        size = plane.width * plane.height
+        source = samples[begin : begin + size].reshape(plane.height, plane.width)
+        _write(source, view(plane)[:, : plane.width])
+        begin += size
+    return raw
+
+
+def coded_as(raw: av.VideoFrame, like: av.VideoFrame) -> av.VideoFrame:
+    """The picture in the planar format, range and matrix of another."""
+    format = planar_of(like)
+    color_like(raw, like)
+    try:
+        return raw.reformat(format=format, interpolation=_EXACT, threads=1)
+    except FFmpegError as error:
+        raise ValueError(f"the picture cannot be coded as {format}: {error}") from error
+
+
+def planar_of(raw: av.VideoFrame) -> str:
+    """The planar format of a picture, or the one that it would be brought to."""
+    return raw.format.name if raw.format.name in PLANAR else PLANAR[0]
+
+
+def color_like(raw: av.VideoFrame, like: av.VideoFrame) -> None:
+    """Label a picture with the range, matrix, primaries and transfer of another."""
+    raw.color_range, raw.colorspace = like.color_range, like.colorspace
+    raw.color_primaries, raw.color_trc = like.color_primaries, like.color_trc
+
+
+def sound_to_array(raw: av.AudioFrame) -> NDArray[Any]:
+    """A private copy of the samples as (channels, samples)."""
+    array: NDArray[Any] = raw.to_ndarray()
+    if raw.format.is_planar:
+        return array
+    return np.ascontiguousarray(array.reshape(-1, raw.layout.nb_channels).T)
+
+
+def array_to_sound(array: NDArray[Any], like: av.AudioFrame, sample_rate: int) -> av.AudioFrame:
+    """Sound of (channels, samples), or (samples,) for one channel.
+
+    Raises:
+        ValueError: The array's shape or type does not fit.
+    """
+    samples = array[np.newaxis] if array.ndim == 1 else array
+    if samples.dtype == np.float64:
+        samples = samples.astype(np.float32)
+    layouts = {1: "mono", 2: "stereo", like.layout.nb_channels: like.layout.name}
+    format = _SAMPLES.get(str(samples.dtype))
+    if format is None or samples.ndim != 2 or samples.shape[0] not in layouts or not samples.size:
+        counts = ", ".join(map(str, sorted(layouts)))
+        raise ValueError(
+            f"an array of {describe(array)} does not fit: sound is (channels, samples) of float32"
+            f" in [-1, 1], int16 or int32, with one of {counts} channels"
+        )
+    layout: Any = layouts[samples.shape[0]]  # PyAV's stubs know a few names only
+    raw = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=format, layout=layout)
+    raw.sample_rate = sample_rate
+    return raw
+
+
+def _pixels(array: NDArray[np.uint8], format: str) -> NDArray[np.uint8]:
+    channels = _CHANNELS.get(format)
+    if channels is None:
+        known = ", ".join([*_CHANNELS, *PLANAR])
+        raise ValueError(f"{format} is not a format of an array here: one of {known}")
+    pixels = array[..., np.newaxis] if array.ndim == 2 and channels == 1 else array
+    if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
+        expected = "(height, width)" if channels == 1 else f"(height, width, {channels})"
+        raise ValueError(
+            f"an array of {describe(array)} does not fit: {format} is {expected} uint8"
+        )
+    return pixels
+
+
+def _packed(pixels: NDArray[Any], format: str) -> av.VideoFrame:
+    height, width, channels = pixels.shape
+    # Copied, because swscale reads beyond the last pixel; PyAV's frames have room for that.
+    raw = av.VideoFrame(width, height, format)
+    rows = view(raw.planes[0])[:, : width * channels]
+    _write(pixels, rows.reshape(height, width, channels) if channels > 1 else rows[..., None])
+    return raw
+
+
+def _stacked(array: NDArray[np.uint8], format: str) -> av.VideoFrame:
+    """A picture of planes below each other: (height * 3 / 2, width), as PyAV lays them out."""
+    if array.ndim != 2 or array.shape[0] % 3 or array.shape[1] % 2 or not array.size:
+        raise ValueError(
+            f"an array of {describe(array)} does not fit: {format} is (height * 3 / 2, width)"
+            " uint8 with even sizes"
+        )
+    return planes_to_picture(array.reshape(-1), array.shape[1], array.shape[0] // 3 * 2, format)
+
+
+def _write(source: NDArray[Any], target: NDArray[np.uint8]) -> None:
+    # A NaN is not worth a warning for each frame; it becomes some color.
+    with np.errstate(invalid="ignore"):
+        np.copyto(target, source, casting="unsafe")
