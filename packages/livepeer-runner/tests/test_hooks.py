@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -238,7 +239,7 @@ class Reloads(LivePipeline):
 
 def gaps_s(frames: list[VideoFrame | AudioFrame]) -> float:
     times = [frame.time for frame in frames]
-    return max(b - a for a, b in zip(times, times[1:], strict=False))
+    return max(b - a for a, b in pairwise(times))
 
 
 def is_overlay(frame: VideoFrame | AudioFrame) -> bool:

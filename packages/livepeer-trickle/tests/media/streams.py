@@ -146,14 +146,20 @@ def _sound_packets(
     return packets + stream.encode(None)
 
 
-def coded_pictures(numbers: Iterable[int], *, shift: int = 0) -> list[AccessUnit]:
+def coded_pictures(
+    numbers: Iterable[int], *, shift: int = 0, size: tuple[int, int] = SIZE
+) -> list[AccessUnit]:
     """H.264 of our own encoder, with a key frame every second and no reordering."""
-    encoder = VideoEncoder()
-    return [
-        unit
-        for number in numbers
-        for unit in encoder.encode(VideoFrame(picture(number, pts=number * STEP + shift)))
-    ]
+    encoder, units = VideoEncoder(), list[AccessUnit]()
+    for number in numbers:
+        frame = picture(number, pts=number * STEP + shift, size=size)
+        units += encoder.encode(VideoFrame(frame))
+    return units
+
+
+def by_time(*tracks: Sequence[AccessUnit]) -> list[AccessUnit]:
+    """Units of several tracks as a sender interleaves them."""
+    return sorted((unit for track in tracks for unit in track), key=lambda unit: unit.dts)
 
 
 def coded_sound(
@@ -280,7 +286,8 @@ class StrictReader:
         if fields[0] & 0x10:
             clock = int.from_bytes(fields[1:7], "big") >> 15
             self.jumps += fields[0] >> 7
-            self.clocks.append(clock)
+            # A clock that begins below zero, by the delay of a player's buffer, is no wrap.
+            self.clocks.append(clock - (1 << 33) if clock >> 32 else clock)
             at += 6
         assert set(fields[at:]) <= {0xFF}
 

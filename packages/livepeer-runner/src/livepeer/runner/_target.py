@@ -175,6 +175,11 @@ def prepare_hook(
     return hook
 
 
+def prepares_models(cls: type[Pipeline | LivePipeline]) -> bool:
+    """Whether the class has a `prepare_models()` that does something."""
+    return prepare_hook(cls) is not None
+
+
 def check_initial_params(spec: PipelineSpec, model: type[BaseModel] | None) -> None:
     """See that initial parameters fit; fields that a caller has to give may be missing.
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING
 
+from livepeer.runner._logs import configure
 from livepeer.runner._models import FLAG, go_offline, online, run_prepare
-from livepeer.runner._target import ServeTarget, pipeline_class, prepare_hook, resolve
+from livepeer.runner._target import (
+    ServeTarget,
+    pipeline_class,
+    prepare_hook,
+    prepares_models,
+    resolve,
+)
 from livepeer.runner.errors import (
     PipelineDefinitionError,
     PortInUse,
@@ -22,8 +28,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from livepeer.runner._target import Servable
-    from livepeer.runner.batch import Pipeline
-    from livepeer.runner.live import LivePipeline
     from livepeer.runner.settings import Settings
 
 __all__ = ["ServeTarget", "loading", "make_app", "resolve", "serve"]
@@ -83,12 +87,11 @@ def serve(
     from livepeer.runner._server.uvicorn import bind, serve_until_stopped
     from livepeer.runner.settings import load_settings
 
-    if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     try:
         chosen = load_settings(host=host, port=port) if settings is None else settings
         given = {"host": host or chosen.host, "port": chosen.port if port is None else port}
         chosen = chosen.model_copy(update=given)
+        configure(chosen)
         if chosen.prepare_models or FLAG in sys.argv[1:]:
             sys.exit(prepare(pipeline, chosen))
         served = _to_serve(pipeline, chosen)
@@ -117,13 +120,13 @@ def prepare(pipeline: Servable, settings: Settings) -> int:
         return run_prepare(cls.__name__, prepare_hook(pipeline_class(cls)), settings.model_dir)
 
 
-def _to_serve(pipeline: Servable, settings: Settings) -> Pipeline | LivePipeline:
-    """What the server takes: the instance, for now also where a process of its own is asked for."""
+def _to_serve(pipeline: Servable, settings: Settings) -> ServeTarget:
     _publish(settings)
-    made = resolve(pipeline, settings.isolation).pipeline()
-    if prepare_hook(type(made)) is not None:
+    target = resolve(pipeline, settings.isolation)
+    # Of one that is isolated, its own process sees to it.
+    if not target.isolated and prepares_models(type(target.pipeline())):
         go_offline()
-    return made
+    return target
 
 
 def _publish(settings: Settings) -> None:

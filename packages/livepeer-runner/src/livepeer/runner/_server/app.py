@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from livepeer.runner._metrics import LiveMetrics
 from livepeer.runner._network.byoc import byoc_registrar
 from livepeer.runner._server import problems
 from livepeer.runner._server.batch import BatchEngine
@@ -23,6 +24,7 @@ from livepeer.runner.batch import Pipeline
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from livepeer.runner._live.stage import StageHost
     from livepeer.runner._server.engine import Engine
     from livepeer.runner._target import Servable, ServeTarget
     from livepeer.runner.settings import Settings
@@ -71,18 +73,19 @@ def engine_for(target: ServeTarget, settings: Settings) -> Engine:
     Raises:
         PipelineDefinitionError: It does not load, or cannot be served as it is written.
     """
-    if target.isolated:
-        assert target.spec is not None
-        from livepeer.runner._live.isolated import IsolatedHost
-        from livepeer.runner._server.live import LiveEngine
-
-        return LiveEngine(IsolatedHost(target.spec, settings), target.name, settings)
-    pipeline = target.pipeline()
+    pipeline = None if target.isolated else target.pipeline()
     if isinstance(pipeline, Pipeline):
         return BatchEngine(pipeline, settings)
-    # Lazy: they load the codecs.
+    # Lazy, as what they import: it loads the codecs.
     from livepeer.runner._live.in_process import InProcessHost
+    from livepeer.runner._live.isolated.host import IsolatedHost
     from livepeer.runner._server.live import LiveEngine
 
-    host = InProcessHost(pipeline, settings, target.initial_params)
-    return LiveEngine(host, target.name, settings)
+    metrics = LiveMetrics(settings.capability_capacity)
+    host: StageHost
+    if pipeline is None:
+        assert target.spec is not None
+        host = IsolatedHost(target.spec, settings, metrics.restarted)
+    else:
+        host = InProcessHost(pipeline, settings, target.initial_params)
+    return LiveEngine(host, target.name, settings, metrics)

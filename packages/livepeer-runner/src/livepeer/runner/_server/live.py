@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter
 
 from livepeer.runner._live.manager import SessionManager
-from livepeer.runner._metrics import LiveMetrics
 from livepeer.runner._server.stream import BYOCSessionSource
 from livepeer.runner._server.worker import WorkerSessionSource
 from livepeer.runner.state import PipelineState
 
 if TYPE_CHECKING:
     from livepeer.runner._live.stage import StageHost
+    from livepeer.runner._metrics import LiveMetrics
     from livepeer.runner._server.engine import SessionSource
     from livepeer.runner.settings import Settings
 
@@ -26,12 +26,15 @@ class LiveEngine:
         host: Where the author's hooks run.
         name: The pipeline's name, by which an AI worker's orchestrator knows it.
         settings: Capacity, intervals and policies.
+        metrics: Where sessions are counted.
     """
 
-    def __init__(self, host: StageHost, name: str, settings: Settings) -> None:
-        self.metrics = LiveMetrics(settings.capability_capacity)
+    def __init__(
+        self, host: StageHost, name: str, settings: Settings, metrics: LiveMetrics
+    ) -> None:
+        self.metrics = metrics
         self._host = host
-        self._sessions = SessionManager(host, settings, self.metrics)
+        self._sessions = SessionManager(host, settings, metrics)
         self._sources: tuple[SessionSource, ...] = (
             BYOCSessionSource(self._sessions),
             WorkerSessionSource(

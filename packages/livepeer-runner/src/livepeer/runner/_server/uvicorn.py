@@ -20,8 +20,7 @@ from livepeer.trickle.aio import cancel_and_wait
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
 
-    from livepeer.runner.live import LivePipeline
-    from livepeer.runner.batch import Pipeline
+    from livepeer.runner._target import Servable, ServeTarget
     from livepeer.runner.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -33,10 +32,12 @@ class RunningServer:
 
     Attributes:
         url: Its base URL, without a trailing slash; the loopback address when it listens on all.
+        name: What is served.
     """
 
-    def __init__(self, url: str, lifecycle: Lifecycle) -> None:
+    def __init__(self, url: str, name: str, lifecycle: Lifecycle) -> None:
         self.url = url
+        self.name = name
         self._lifecycle = lifecycle
 
     async def wait_ready(self) -> None:
@@ -91,7 +92,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 @asynccontextmanager
 async def running(
-    pipeline: Pipeline | LivePipeline, settings: Settings, sock: socket.socket | None = None
+    pipeline: Servable | ServeTarget, settings: Settings, sock: socket.socket | None = None
 ) -> AsyncGenerator[RunningServer, None]:
     """Serve a pipeline in the running loop for as long as the context lasts.
 
@@ -117,7 +118,7 @@ async def running(
             lifecycle: object = app.state.lifecycle
             assert isinstance(lifecycle, Lifecycle)
             try:
-                yield RunningServer(_url(host, port), lifecycle)
+                yield RunningServer(_url(host, port), app.title, lifecycle)
             finally:
                 await lifecycle.drain()
         finally:
@@ -128,7 +129,7 @@ async def running(
 
 
 async def serve_until_stopped(
-    pipeline: Pipeline | LivePipeline, settings: Settings, sock: socket.socket
+    pipeline: Servable | ServeTarget, settings: Settings, sock: socket.socket
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -138,9 +139,7 @@ async def serve_until_stopped(
     # The handlers come first, so that a signal is never lost, however early it comes.
     with _stop_on_signal() as stopped:
         async with running(pipeline, settings, sock) as server:
-            _log.info(
-                "%s at %s (documents: %s/docs)", type(pipeline).__name__, server.url, server.url
-            )
+            _log.info("%s at %s (documents: %s/docs)", server.name, server.url, server.url)
             stop = asyncio.create_task(_wait(stopped))
             over = asyncio.create_task(server.wait_over())
             try:

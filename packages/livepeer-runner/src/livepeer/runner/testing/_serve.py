@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from livepeer.runner._server.uvicorn import RunningServer, running
-from livepeer.runner.serving import resolve
 from livepeer.runner.settings import load_settings
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ async def serve(
         The server; its `url` has no trailing slash.
     """
     settings = load_settings(**{"host": "127.0.0.1", "port": 0, **options})
-    target = resolve(pipeline, settings.isolation)
-    async with running(target.pipeline(), settings) as server:
+    async with running(pipeline, settings) as server:
         if ready:
             await server.wait_ready()
         yield server

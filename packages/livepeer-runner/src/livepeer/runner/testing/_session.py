@@ -82,6 +82,11 @@ class LiveSession:
         self._output = bytearray()
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def received(self) -> int:
+        """How many bytes of the output came so far."""
+        return len(self._output)
+
     async def publish(self, *segments: bytes) -> None:
         """Publish segments of MPEG-TS as the stream's input; up to 1024 in all."""
         for segment in segments:

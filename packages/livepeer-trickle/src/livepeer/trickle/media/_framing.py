@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 _DELIMITERS: Final = {"h264": b"\x00\x00\x01\x09", "hevc": b"\x00\x00\x01\x46"}
 _START_CODE: Final = b"\x00\x00\x01"
-# So many packets that begin in the middle of a unit are no accident.
-_STRIKES: Final = 2
+# Of a sender's first packets one that begins in the middle of a unit shows its habit; later it may
+# be an accident, and several show it.
+_FIRST: Final = 8
+_STRIKES: Final = 3
 
 _Stamp = tuple[int | None, int | None, bool]
 _NO_STAMP: Final[_Stamp] = (None, None, False)
@@ -43,17 +45,19 @@ class Framing:
         self._codec = codec
         self._delimiter = _DELIMITERS.get(codec)
         self._parser: _Parser | None = None
-        self._strikes = 0
+        self._packets = self._strikes = 0
+        # Of the last unit, of the last with a time of its own, and how many came since that one.
         self._last: int | None = None
-        self._step = 0
+        self._stamped = self._since = self._step = 0
 
     def units(self, pes: PES) -> list[AccessUnit]:
         """The units that are whole with this packet."""
         stamp = pes.pts, pes.dts, pes.random_access
         if self._parser is None and not _begins_unit(self._codec, pes.data):
             self._strikes += 1
-            if self._strikes >= _STRIKES:
+            if self._packets < _FIRST or self._strikes >= _STRIKES:
                 self._parser = _Parser(self._codec)
+        self._packets += 1
         if self._parser is not None:
             pieces = self._parser.add(pes.data, stamp)
         elif self._codec == "opus":
@@ -68,7 +72,7 @@ class Framing:
         pieces = [] if self._parser is None else self._parser.flush()
         units = self._units(pieces)
         self._last = self._parser = None
-        self._strikes = 0
+        self._packets = self._strikes = 0
         return units
 
     def _split(self, data: bytes) -> list[bytes]:
@@ -91,10 +95,13 @@ class Framing:
             if pts is None or dts is None:
                 if self._last is None:
                     continue
-                pts = dts = self._last + self._step // len(pieces)
-            elif self._last is not None:
-                self._step = dts - self._last
+                pts = dts = self._last + self._step
+            else:
+                if self._last is not None:
+                    self._step = (dts - self._stamped) // self._since
+                self._stamped, self._since = dts, 0
             self._last = dts
+            self._since += 1
             key = self._kind == "audio" or random_access or begins_sequence(self._codec, data)
             units.append(AccessUnit(self._kind, data, max(pts, dts), dts, bool(key)))
         return units
