@@ -11,6 +11,7 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, cast
 
 from livepeer.runner._stream import CURRENT
+from livepeer.trickle.media import AudioFrame, VideoFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,7 @@ class AuthorThread:
         """
         future: Future[Any] = Future()
         try:
-            self._loop.call_soon_threadsafe(self._begin, _context(stream), future, hook, args)
+            self._loop.call_soon_threadsafe(self._begin, context_of(stream), future, hook, args)
         except RuntimeError:  # the loop is closed
             future.set_exception(RuntimeError("the pipeline was closed"))
         return future
@@ -51,7 +52,7 @@ class AuthorThread:
 
     def ask(
         self,
-        stream: Stream,
+        context: Context,
         hook: Callable[..., Any],
         answer: Answer,
         deliver: Callable[[object], None],
@@ -60,16 +61,17 @@ class AuthorThread:
         """Run a frame hook after those before it; safe from any thread.
 
         Args:
-            stream: Whose frame it is.
+            context: That of `context_of` the stream; the hook runs in a copy.
             hook: Gets the answer's source.
             answer: When it is finished before the hook began, the hook is not called.
             deliver: Called on the author's thread with what the hook returned, or with each item
                 that it yielded; what it raises ends the hook as if that had raised.
             finish: Called on the author's thread when the hook is done, with what it raised.
         """
-        context = _context(stream)
         try:
-            self._loop.call_soon_threadsafe(self._ask, context, hook, answer, deliver, finish)
+            self._loop.call_soon_threadsafe(
+                self._ask, context.copy(), hook, answer, deliver, finish
+            )
         except RuntimeError:  # the loop is closed
             finish(RuntimeError("the pipeline was closed"))
 
@@ -121,7 +123,9 @@ class AuthorThread:
             return
         try:
             result = context.run(hook, answer.source)
-            if isinstance(result, Iterator):
+            if result is None or isinstance(result, (VideoFrame, AudioFrame)):
+                deliver(result)  # first, because the tests for interfaces below are slow
+            elif isinstance(result, Iterator):
                 context.run(_deliver_each, cast("Iterator[object]", result), deliver)
             elif isinstance(result, (Awaitable, AsyncIterator)):
                 task = self._loop.create_task(_delivered(result, deliver), context=context)
@@ -135,7 +139,8 @@ class AuthorThread:
             finish(None)
 
 
-def _context(stream: Stream | None) -> Context:
+def context_of(stream: Stream | None) -> Context:
+    """The caller's context, in which hooks run for this stream."""
     context = copy_context()
     context.run(CURRENT.set, stream)
     return context

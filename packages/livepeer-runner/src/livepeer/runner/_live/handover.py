@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from livepeer.trickle.media import Piece
 
-LIMIT_BYTES = 4 * 1024 * 1024
-"""With so much waiting for the network, the thread waits."""
+LIMIT_BYTES = 256 * 1024
+"""With so much waiting for the network, the thread waits. Little, because it is time: a second at
+2 Mbit/s; one key frame always fits."""
 
 
 class Handover:

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from livepeer.runner._live.author import AuthorThread
+from livepeer.runner._live.author import AuthorThread, context_of
 from livepeer.runner._live.parameters import Parameters
 from livepeer.runner._live.stage import Answer, Frame
 from livepeer.runner._stream import attach, detach
@@ -120,6 +120,7 @@ class InProcessStage:
         self._stream = stream
         self._parameters = Parameters(pipeline.Params, defaults)
         self._kinds = processed_kinds(pipeline)
+        self._context = context_of(stream)
         self._updating = 0
         self._lock = threading.Lock()
         self._open: dict[Answer, float] = {}
@@ -188,7 +189,7 @@ class InProcessStage:
         def finish(error: BaseException | None) -> None:
             answer.finish(None if error is None else _failed(hook, error))
 
-        self._author.ask(self._stream, hook, answer, deliver, finish)
+        self._author.ask(self._context, hook, answer, deliver, finish)
         return answer
 
     def interrupt(self) -> None:
