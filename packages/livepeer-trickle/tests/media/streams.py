@@ -212,6 +212,8 @@ def written(items: Iterable[Item], segment_s: float = 0.5) -> list[bytes]:
         if isinstance(item, StreamInfo):
             ours: dict[Kind, str] = {"video": "h264", "audio": "aac"}
             codecs = {k: ours[k] if k in item.decoded else c for k, c in item.codecs.items()}
+            if "audio" not in codecs and segmenter is not None:
+                put(audio.flush())
             if segmenter is None:
                 segmenter = Segmenter(codecs, segment_s=segment_s)
             else:

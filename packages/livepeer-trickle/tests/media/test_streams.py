@@ -41,7 +41,7 @@ STREAMS: dict[str, tuple[Video | None, Sound | None, dict[str, str]]] = {
     "no reordering": (Video(options={"tune": "zerolatency"}), Sound(), {}),
     "B-frames": (Video(options=REORDERED), Sound(), {}),
     "PES with lengths": (Video(options=REORDERED), Sound(), {"omit_video_pes_length": "0"}),
-    "variable rate": (Video(pts=UNEVEN, options=REORDERED), Sound(end_s=6.0), {}),
+    "variable rate": (Video(pts=UNEVEN, options=REORDERED), Sound(end_s=3.5), {}),
     "10 bit, 4:2:2": (Video(format="yuv422p10le"), Sound(), {}),
     "HEVC": (Video(codec="libx265", options=HEVC), Sound(), {}),
     "MPEG-2, MP2": (

@@ -126,8 +126,9 @@ async def test_sound_changes_its_rate_and_its_channels():
     )
     times = [frame.time for frame in sound(again)]
     assert times == sorted(times)
+    # An encoder puts a frame in front and fills the last one up; here that is done twice.
     seconds = sum(frame.samples / frame.sample_rate for frame in sound(again))
-    assert seconds == pytest.approx(3.0, abs=0.25)
+    assert seconds == pytest.approx(3.0, abs=0.35)
 
 
 async def test_pictures_change_their_size_and_their_rate():
@@ -191,9 +192,8 @@ async def test_a_clock_that_begins_anew_is_followed(name, decode):
     assert stats.corrupt == stats.waiting == 0
 
     segments = written(items)
-    assert StrictReader(segments).jumps == (1 if abs(after - before) > 10 * 90_000 else 0) or (
-        name == "back by little"
-    )
+    # What goes forward by less than players bear is a hole, and no other clock.
+    assert StrictReader(segments).jumps == (name != "forward")
     again, _ = await read(segments, ("video", "audio"))
     assert [frame.pts for frame in pictures(again)] == expected
     numbers = [number_of(frame) for frame in pictures(again)]

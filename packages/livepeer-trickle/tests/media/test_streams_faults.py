@@ -98,7 +98,7 @@ async def test_a_stream_without_key_frames_is_shown_after_a_while():
     )
     shown = [item for item in items if isinstance(item, VideoFrame)]
     assert len(shown) > 40
-    assert shown[1].pts >= 5 * 90_000
+    assert shown[-1].pts == units[-1].pts
 
 
 async def test_a_stream_that_refreshes_piecewise_recovers_without_a_key_frame():

@@ -5,21 +5,11 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import Counter, deque
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-from livepeer.runner.errors import (
-    AtCapacity,
-    HookFailed,
-    InvalidParams,
-    RunnerError,
-    SessionExists,
-    StageAway,
-)
-
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
 
 BOUNDS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.033, 0.05, 0.1, 0.2, 0.4, 1.0, 2.5)
 """Upper bounds of the buckets; 0.033 s is what a picture may take at 30 a second."""
@@ -37,14 +27,6 @@ sent; the hooks could not be called; the hook raised; the encoder was slower tha
 Refusal = Literal["capacity", "exists", "params", "hook", "away"]
 """Why a stream was not begun: no slot, its id is taken, its parameters do not fit,
 `on_stream_start()` raised or took too long, the model cannot be reached."""
-
-_REFUSALS: dict[type[RunnerError], Refusal] = {
-    AtCapacity: "capacity",
-    SessionExists: "exists",
-    InvalidParams: "params",
-    HookFailed: "hook",
-    StageAway: "away",
-}
 
 STEPS: tuple[Step, ...] = get_args(Step)
 
@@ -188,17 +170,6 @@ class LiveMetrics:
     def refused(self, reason: Refusal) -> None:
         """A stream was not begun."""
         self._refused[reason] += 1
-
-    @contextmanager
-    def counting_refusals(self) -> Generator[None, None, None]:
-        """Count what is raised inside, where a stream is begun, as the reason that it is not."""
-        try:
-            yield
-        except RunnerError as error:
-            for kind, reason in _REFUSALS.items():
-                if isinstance(error, kind):
-                    self.refused(reason)
-            raise
 
     def restarted(self) -> None:
         """The model's process was begun again, for whatever reason."""

@@ -56,7 +56,8 @@ def read_frame_call(
             one.default is one.empty and one in positional[2:]
         )
         if odd or (one.kind is inspect.Parameter.KEYWORD_ONLY and one.default is one.empty):
-            raise PipelineDefinitionError(f"{where} takes `{one}`, which nobody gives it: {_MEND}")
+            shown = str(one.replace(annotation=one.empty))
+            raise PipelineDefinitionError(f"{where} takes `{shown}`, which nobody gives: {_MEND}")
     if not positional:
         raise PipelineDefinitionError(f"{where} takes no frame: {_MEND}")
     if len(positional) == 1:
@@ -87,8 +88,9 @@ def read_keywords(
     open_ended = model is None or model.model_config.get("extra") == "allow"
     for one in parameters:
         if one.kind not in (*_NAMED, inspect.Parameter.VAR_KEYWORD):
+            shown = str(one.replace(annotation=one.empty))
             raise PipelineDefinitionError(
-                f"{where} takes `{one}` by position: it is called with names, so write **params"
+                f"{where} takes `{shown}` by position: it is called with names, so write **params"
             )
         known = one.kind is inspect.Parameter.VAR_KEYWORD or (
             model is not None and one.name in model.model_fields

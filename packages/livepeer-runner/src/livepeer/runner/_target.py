@@ -93,7 +93,7 @@ def resolve(
             f"an instance of {cls.__name__} cannot run in a process of its own: hand over the class"
             f" ({cls.__name__}) or a PipelineSpec"
         )
-    own = vars(cls).get("spec")
+    own = vars(target).get("spec", vars(cls).get("spec"))
     spec = own if isinstance(own, PipelineSpec) else None
     return ServeTarget(spec.name if spec else cls.__name__, spec=spec, made_of=target)
 

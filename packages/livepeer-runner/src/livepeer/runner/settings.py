@@ -49,6 +49,14 @@ class Settings(BaseSettings):
     keep_alive_s: int = Field(75, gt=60)
     """How long an idle connection is kept. The orchestrator reuses its connections for 60 s and
     unregisters a capability when one of them breaks, so it must be longer than that."""
+    auth_token: SecretStr | None = None
+    """Bearer token that callers must have, beside the one that a registration makes; the `token`
+    of go-livepeer's `aiModels.json`."""
+    model_id: str | None = None
+    """Name of the pipeline for go-livepeer's AI worker, the `model_id` of `aiModels.json`; by
+    default `capability_name`, or the pipeline's own name."""
+    version: str | None = Field(None, validation_alias=AliasChoices("VERSION", "LIVEPEER_VERSION"))
+    """What `/version` answers, a semantic version; by default that of livepeer-runner."""
     max_body_bytes: int = Field(64 * 1024 * 1024, ge=1)
     """Largest request body; a larger one is refused with 413."""
     drain_timeout_s: int = Field(30, ge=0)

@@ -56,8 +56,8 @@ class PipelineSpec:
         if not self.name:
             raise PipelineDefinitionError("name is empty: a capability needs one")
         for option, path in (("pipeline_cls", self.pipeline_cls), ("params_cls", self.params_cls)):
-            module, _, qualname = (path or "module:Class").rpartition(":")
-            if not module or not qualname:
+            module, _, qualname = ("" if path is None else path).rpartition(":")
+            if path is not None and not (module and qualname):
                 raise PipelineDefinitionError(f"{option} is {path!r}: write it as module:Class")
 
     def load(self) -> type[object]:

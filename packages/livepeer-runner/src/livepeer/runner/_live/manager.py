@@ -36,12 +36,16 @@ class SessionManager:
 
     Args:
         host: Where the author's hooks run.
+        name: The pipeline's.
         settings: Capacity, intervals and policies.
         metrics: Where sessions are counted.
     """
 
-    def __init__(self, host: StageHost, settings: Settings, metrics: LiveMetrics) -> None:
+    def __init__(
+        self, host: StageHost, name: str, settings: Settings, metrics: LiveMetrics
+    ) -> None:
         self._host = host
+        self._name = name
         self._settings = settings
         self._metrics = metrics
         self._http: aiohttp.ClientSession | None = None
@@ -116,6 +120,7 @@ class SessionManager:
                 outlet,
                 self._http,
                 self._settings,
+                self._name,
                 ended=lambda: self._forget(session),
             )
             await session.start(params)

@@ -62,7 +62,12 @@ class _Queue:
                 await asyncio.sleep(0)
                 await self._idle.wait()
         except TimeoutError:
-            _log.warning("%d messages for the %s channel were lost", len(self._waiting), self._name)
+            _log.log(
+                logging.INFO if self.gone.is_set() else logging.WARNING,
+                "%d messages for the %s channel were lost",
+                len(self._waiting),
+                self._name,
+            )
         await cancel_and_wait(self._task)
         try:
             await self._publisher.close()
@@ -86,7 +91,7 @@ class _Queue:
                 except (ChannelNotFound, ChannelClosed) as error:
                     self.dropped += 1
                     if not self.gone.is_set():
-                        _log.warning("the %s channel is gone: %s", self._name, error)
+                        _log.info("the %s channel is gone: %s", self._name, error)
                     self.gone.set()
                 except TrickleError as error:
                     self.dropped += 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from livepeer.runner._live.output import Output
 from livepeer.runner._live.relay import Relay
 from livepeer.runner._live.stats import SessionStats
+from livepeer.runner._live.status import StreamStatus, now_ms
 from livepeer.runner._live.transform import Media, Transform
+from livepeer.runner._logs import logged_as
 from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
 from livepeer.trickle import TrickleSubscriber
 from livepeer.trickle.aio import cancel_and_wait
@@ -45,6 +46,7 @@ class Session:
         outlet: Publishes events and data.
         http: The session for trickle.
         settings: Intervals and policies.
+        name: The pipeline's.
         ended: Called once when the session has ended by itself.
     """
 
@@ -56,10 +58,12 @@ class Session:
         outlet: ChannelOutlet,
         http: aiohttp.ClientSession,
         settings: Settings,
+        name: str,
         ended: Callable[[], None],
     ) -> None:
         self.stream_id = stream_id
         self.stats = SessionStats()
+        self._status = StreamStatus(name, self.stats)
         self._channels = channels
         self._stage = stage
         self._outlet = outlet
@@ -92,6 +96,7 @@ class Session:
             await self._let_go()
             raise
         self._outlet.emit_event(self._event("start"))
+        self._status.updated(params)
         self._media = self._make_media()
         self._tasks = [
             asyncio.create_task(self._heartbeats(), name="heartbeats"),
@@ -118,6 +123,7 @@ class Session:
                 await self._stage.update(params)
         except TimeoutError as error:
             raise HookFailed(f"on_params_update() took longer than {limit:g} s") from error
+        self._status.updated(params)
         self._outlet.emit_event(self._event("params_update", params=dict(params)))
 
     async def stop(self, reason: str) -> None:
@@ -126,7 +132,9 @@ class Session:
         Idempotent, and whole even when the caller gives up waiting.
         """
         if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop(reason), name="stop")
+            # The request that stops it is about no stream.
+            with logged_as(self.stream_id):
+                self._stopping = asyncio.create_task(self._stop(reason), name="stop")
         await asyncio.shield(self._stopping)
 
     async def _stop(self, reason: str) -> None:
@@ -181,11 +189,10 @@ class Session:
             await media.run()
         except TrickleError as error:
             _log.warning("stream %s: the media ended: %s", self.stream_id, error)
-            self._outlet.emit_event(self._event("error", message=str(error)))
+            self._tell_error(str(error))
         except Exception as error:  # noqa: BLE001 - a supervisor: the channels must tell
             _log.error("stream %s: the media failed", self.stream_id, exc_info=error)
-            message = f"the media failed: {type(error).__name__}: {error}"
-            self._outlet.emit_event(self._event("error", message=message))
+            self._tell_error(f"the media failed: {type(error).__name__}: {error}")
         # Readers who are behind learn here how much there is; the channel is closed for the
         # others after a while, because a closed channel forgets what was not read.
         segments = 0 if self._output is None else self._output.segments
@@ -195,11 +202,18 @@ class Session:
             await self._output.close(delete=True)
 
     def _report(self, error: HookFailed) -> None:
-        self._outlet.emit_event(self._event("error", message=str(error)))
+        self._tell_error(str(error))
+
+    def _tell_error(self, message: str, **fields: object) -> None:
+        self._status.failed(message)
+        self._outlet.emit_event(self._event("error", message=message, **fields))
 
     async def _heartbeats(self) -> None:
         while True:
             self._outlet.emit_event(self._event("heartbeat"))
+            if self._media is not None:
+                status = self._status.fields(self._stage.away)
+                self._outlet.emit_event(self._event("status", **status))
             await asyncio.sleep(self._settings.heartbeat_interval_s)
 
     async def _statistics(self) -> None:
@@ -210,6 +224,7 @@ class Session:
     async def _log_lines(self) -> None:
         while True:
             await asyncio.sleep(self._settings.stats_log_interval_s)
+            self.stats.messages_dropped = self._outlet.dropped
             _log.info("%s", self.stats.line())
 
     def _counts(self) -> dict[str, object]:
@@ -220,7 +235,7 @@ class Session:
         return {
             "type": type_,
             "stream_id": self.stream_id,
-            "timestamp": int(time.time() * 1000),
+            "timestamp": now_ms(),
             **fields,
         }
 
@@ -252,7 +267,8 @@ class Session:
 
         Only a gateway that sends keep-alives can fall silent; a caller who is its own need not.
         """
-        silence_s: float | None = None
+        expected = self._channels.keep_alives
+        silence_s = self._settings.control_silence_s if expected else None
         subscriber = TrickleSubscriber(self._channels.control, start=0, session=self._http)
         updates: set[asyncio.Task[None]] = set()
         try:
@@ -292,7 +308,7 @@ class Session:
     def _refuse(self, error: Exception) -> None:
         _log.warning("an update by the control channel was refused: %s", error)
         faults = {"errors": error.errors} if isinstance(error, InvalidParams) else {}
-        self._outlet.emit_event(self._event("error", message=str(error), **faults))
+        self._tell_error(str(error), **faults)
 
 
 def _is_keep_alive(body: bytes) -> bool:

@@ -19,6 +19,8 @@ class Channels:
         subscribe: We read the stream that comes in.
         publish: We publish the stream that goes out.
         data: We publish JSON lines.
+        keep_alives: The control channel has keep-alives from the first moment; its silence means
+            that the caller is gone, even before there was one.
     """
 
     events: str
@@ -26,6 +28,7 @@ class Channels:
     subscribe: str | None = None
     publish: str | None = None
     data: str | None = None
+    keep_alives: bool = False
 
 
 class Sessions(Protocol):

@@ -20,6 +20,7 @@ from livepeer.runner._server.worker import START_PATH
 from livepeer.runner._server.worker_answers import WorkerAnswers
 from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
+from livepeer.runner.spec import kebab
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -57,7 +58,12 @@ def build_app(pipeline: Servable | ServeTarget, settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.lifecycle = lifecycle
-    app.add_middleware(Guard, lifecycle=lifecycle, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        Guard,
+        lifecycle=lifecycle,
+        max_body_bytes=settings.max_body_bytes,
+        token=settings.auth_token.get_secret_value() if settings.auth_token else None,
+    )
     app.add_middleware(WorkerAnswers, path=START_PATH)
     problems.install(app)
     app.include_router(health_router(lambda: lifecycle.state, lambda: lifecycle.message))
@@ -88,4 +94,5 @@ def engine_for(target: ServeTarget, settings: Settings) -> Engine:
         host = IsolatedHost(target.spec, settings, metrics.restarted)
     else:
         host = InProcessHost(pipeline, settings, target.initial_params)
-    return LiveEngine(host, target.name, settings, metrics)
+    name = target.spec.name if target.spec else kebab(target.name)
+    return LiveEngine(host, name, settings, metrics)

@@ -36,7 +36,10 @@ class Guard:
     is then registered with another token than ours.
     """
 
-    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, lifecycle: Lifecycle, max_body_bytes: int, token: str | None = None
+    ) -> None:
+        self._token = token
         self._app = app
         self._lifecycle = lifecycle
         self._max_body_bytes = max_body_bytes
@@ -56,8 +59,9 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refuse(self, headers: Headers) -> JSONResponse | None:
-        token = self._lifecycle.required_token
-        if token is not None and not _bears(headers.get("authorization", ""), token):
+        given = headers.get("authorization", "")
+        tokens = [token for token in (self._lifecycle.required_token, self._token) if token]
+        if tokens and not any(_bears(given, token) for token in tokens):
             detail = "the bearer token is missing or not the registered one"
             return _problem(401, detail, {"WWW-Authenticate": "Bearer"})
         if not self._lifecycle.ready:

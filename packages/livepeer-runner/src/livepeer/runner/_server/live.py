@@ -34,13 +34,13 @@ class LiveEngine:
     ) -> None:
         self.metrics = metrics
         self._host = host
-        self._sessions = SessionManager(host, settings, metrics)
+        self._sessions = SessionManager(host, name, settings, metrics)
         self._sources: tuple[SessionSource, ...] = (
             BYOCSessionSource(self._sessions),
             WorkerSessionSource(
                 self._sessions,
-                model_id=name,
-                version=version("livepeer-runner"),
+                model_id=settings.model_id or settings.capability_name or name,
+                version=settings.version or version("livepeer-runner"),
                 start_timeout_s=settings.worker_start_timeout_s,
             ),
         )

@@ -147,6 +147,7 @@ class WorkerSessionSource:
             control=body.control_url,
             subscribe=body.subscribe_url,
             publish=body.publish_url,
+            keep_alives=True,
         )
         try:
             async with asyncio.timeout(self._start_timeout_s):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from livepeer.runner._target import load_pipeline as load_spec, make
+from livepeer.runner._target import make, pipeline_class
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.live import LivePipeline
@@ -52,7 +52,7 @@ def _load_module(target: str, class_name: str) -> Pipeline | LivePipeline:
     # As `python -m` finds modules, and not only where the command is installed.
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
-    return load_spec(PipelineSpec(kebab(class_name), target))
+    return make(pipeline_class(PipelineSpec(kebab(class_name), target).load()))
 
 
 def _import(path: Path) -> ModuleType:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import os
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from livepeer.runner._server.uvicorn import RunningServer, running
 from livepeer.runner.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
+    from pathlib import Path
 
     from livepeer.runner._target import Servable
 
@@ -30,7 +32,22 @@ async def serve(
         The server; its `url` has no trailing slash.
     """
     settings = load_settings(**{"host": "127.0.0.1", "port": 0, **options})
-    async with running(pipeline, settings) as server:
-        if ready:
-            await server.wait_ready()
-        yield server
+    with _model_dir(settings.model_dir):
+        async with running(pipeline, settings) as server:
+            if ready:
+                await server.wait_ready()
+            yield server
+
+
+@contextmanager
+def _model_dir(path: Path) -> Generator[None, None, None]:
+    """Let `model_dir()` be the one of the settings."""
+    before = os.environ.get("MODEL_DIR")
+    os.environ["MODEL_DIR"] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["MODEL_DIR"]
+        else:
+            os.environ["MODEL_DIR"] = before

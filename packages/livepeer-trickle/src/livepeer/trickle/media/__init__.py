@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 try:
+    from ._hardware import Hardware, hardware_fault
+    from ._tensors import TensorRange
     from .adts import ADTSHeader, is_adts
     from .clock import TIME_BASE, to_ticks
     from .encoder import AudioEncoder, EncoderOptions, VideoEncoder
-    from .frames import AudioFrame, VideoFrame
+    from .frames import AudioFrame, VideoFrame, as_frame
     from .pipe import BytePipe
     from .reader import Item, MediaReader, ReaderStats, StreamInfo
     from .segmenter import Piece, Segmenter
@@ -27,6 +29,7 @@ __all__ = [
     "AudioFrame",
     "BytePipe",
     "EncoderOptions",
+    "Hardware",
     "Item",
     "Kind",
     "MediaReader",
@@ -34,9 +37,12 @@ __all__ = [
     "ReaderStats",
     "Segmenter",
     "StreamInfo",
+    "TensorRange",
     "VideoEncoder",
     "VideoFrame",
+    "as_frame",
     "begins_h264_sequence",
+    "hardware_fault",
     "is_adts",
     "to_ticks",
 ]

@@ -62,6 +62,7 @@ def picture_to_array(raw: av.VideoFrame, format: str) -> NDArray[np.uint8]:
             f"a picture of {raw.width}x{raw.height} is no {format} array, which has even sizes:"
             " take the planes one by one"
         )
+    raw = on_host(raw)
     converted = raw.reformat(format=format, threads=1)
     array = converted.to_ndarray()
     if array.dtype != np.uint8:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _DELIMITERS: Final = {"h264": b"\x00\x00\x01\x09", "hevc": b"\x00\x00\x01\x46"}
 _START_CODE: Final = b"\x00\x00\x01"
+# A picture, a sequence, a group of pictures.
+_MPEG_BEGINS: Final = (0x00, 0xB3, 0xB8)
 # Of a sender's first packets one that begins in the middle of a unit shows its habit; later it may
 # be an accident, and several show it.
 _FIRST: Final = 8
@@ -46,6 +48,7 @@ class Framing:
         self._delimiter = _DELIMITERS.get(codec)
         self._parser: _Parser | None = None
         self._packets = self._strikes = 0
+        self._previous = b""
         # Of the last unit, of the last with a time of its own, and how many came since that one.
         self._last: int | None = None
         self._stamped = self._since = self._step = 0
@@ -56,15 +59,15 @@ class Framing:
         if self._parser is None and not _begins_unit(self._codec, pes.data):
             self._strikes += 1
             if self._packets < _FIRST or self._strikes >= _STRIKES:
-                self._parser = _Parser(self._codec)
+                self._parser = _Parser(self._codec, self._previous)
         self._packets += 1
+        self._previous = pes.data
         if self._parser is not None:
             pieces = self._parser.add(pes.data, stamp)
         elif self._codec == "opus":
-            pieces = [(data, stamp) for data in _opus_packets(pes.data)]
+            pieces = _stamped(_opus_packets(pes.data), stamp)
         else:
-            data, *more = self._split(pes.data)
-            pieces = [(data, stamp), *((data, _NO_STAMP) for data in more)]
+            pieces = _stamped(self._split(pes.data), stamp)
         return self._units(pieces)
 
     def rest(self) -> list[AccessUnit]:
@@ -73,6 +76,7 @@ class Framing:
         units = self._units(pieces)
         self._last = self._parser = None
         self._packets = self._strikes = 0
+        self._previous = b""
         return units
 
     def _split(self, data: bytes) -> list[bytes]:
@@ -107,13 +111,23 @@ class Framing:
         return units
 
 
+def _stamped(units: list[bytes], stamp: _Stamp) -> list[tuple[bytes, _Stamp]]:
+    """Units of one packet, whose time is that of the first."""
+    return [(data, _NO_STAMP if at else stamp) for at, data in enumerate(units)]
+
+
 class _Parser:
     """libavcodec's parser, with the times that it does not carry.
 
     A packet's time is that of the first unit that begins in it.
+
+    Args:
+        codec: By libavcodec's name.
+        previous: The packet before the first one; the unit that it begins with was given already,
+            and what follows that one in it is the beginning of the next.
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, previous: bytes) -> None:
         context = av.CodecContext.create(codec, "r")
         # PyAV's stubs leave the packets' type parameter open.
         self._parse = cast(
@@ -121,12 +135,16 @@ class _Parser:
             context.parse,  # pyright: ignore[reportUnknownMemberType]
         )
         self._stamps: deque[tuple[int, _Stamp]] = deque()
-        self._given = self._taken = 0
+        self._taken = len(previous)
+        self._given = sum(packet.size for packet in self._parse(previous)) if previous else 0
+        self._skip = 0 if self._given or not previous else 1
 
     def add(self, data: bytes, stamp: _Stamp) -> list[tuple[bytes, _Stamp]]:
         self._stamps.append((self._taken, stamp))
         self._taken += len(data)
-        return [self._stamped(bytes(packet)) for packet in self._parse(data)]
+        pieces = [self._stamped(bytes(packet)) for packet in self._parse(data)]
+        skip, self._skip = self._skip, max(self._skip - len(pieces), 0)
+        return pieces[skip:]
 
     def flush(self) -> list[tuple[bytes, _Stamp]]:
         return [self._stamped(bytes(packet)) for packet in self._parse(None)]
@@ -160,14 +178,14 @@ _SYNCS: Final = {
 
 
 def _continues(codec: str, head: bytes) -> bool:
-    """Whether a start code is that of a slice which is not the first of its picture."""
+    """Whether a start code is none that a picture begins with: that of a later slice, as a rule."""
     if len(head) < 3:
         return False
     if codec == "h264":
         return head[0] & 0x1F in (1, 5) and not head[1] & 0x80
     if codec == "hevc":
         return head[0] >> 1 & 0x3F < 32 and not head[2] & 0x80
-    return 0x01 < head[0] <= 0xAF
+    return head[0] not in _MPEG_BEGINS
 
 
 def _opus_packets(data: bytes) -> list[bytes]:

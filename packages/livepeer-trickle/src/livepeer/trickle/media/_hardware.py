@@ -97,7 +97,11 @@ def _fault(task: Task) -> str | None:
         else:
             _try_nvenc()
     except (FFmpegError, NotImplementedError, ValueError, RuntimeError) as error:
-        return f"no {'CUDA device' if task == 'decode' else NVENC} can be opened ({error})"
+        what = "CUDA device" if task == "decode" else NVENC
+        return (
+            f"FFmpeg opens no {what} ({error}); a container needs compute and video among its"
+            " NVIDIA_DRIVER_CAPABILITIES"
+        )
     return None
 
 

@@ -68,7 +68,7 @@ def picture_to_tensor(
 ) -> torch.Tensor:
     """A picture as (1, height, width, 3) of RGB, private and contiguous."""
     lib = _torch()
-    if raw.sw_format is not None and _has_pairs(raw) and raw.sw_format.name == "nv12":
+    if raw.sw_format is not None and raw.sw_format.name == "nv12" and _is_even(raw):
         with _after_codec(_device_of(raw)):
             levels = levels_of_nv12(raw)
     else:
@@ -96,7 +96,7 @@ def tensor_to_picture(
         raise ValueError(f"a tensor of {_describe(tensor)} is not in the range {range!r}")
     height, width, _ = pixels.shape
     if pixels.device.type != "cpu" and height % 2 == 0 and width % 2 == 0:
-        return _coded_on_device(_levels(pixels, range, 0.0), like)
+        return picture_of_levels(_levels(pixels, range, 0.0), like)
     if tensor.dtype != lib.uint8:
         # Half a level more, so that what cuts off the fraction rounds.
         pixels = _levels(pixels, range, 0.5)
@@ -166,6 +166,30 @@ def nv12_of_levels(levels: torch.Tensor, like: av.VideoFrame) -> tuple[torch.Ten
         luma.round_().clamp_(0, 255).to(lib.uint8),
         chroma.round_().clamp_(0, 255).to(lib.uint8),
     )
+
+
+def picture_of_levels(levels: torch.Tensor, like: av.VideoFrame) -> av.VideoFrame:
+    """A picture coded as `like` is, of RGB from 0 to 255, computed where the tensor lies.
+
+    Args:
+        levels: (height, width, 1, 3 or 4) float32 with even sizes.
+        like: Where it lies on the same device, the picture does; else it is brought to the host.
+    """
+    lib = _torch()
+    height, width, channels = levels.shape
+    rgb = levels.expand(height, width, 3) if channels == 1 else levels[..., :3]
+    luma, chroma = nv12_of_levels(rgb, like)
+    if like.sw_format is not None and luma.device == _device_of(like):
+        with _after_codec(luma.device):
+            raw = av.VideoFrame.from_dlpack(
+                (luma, chroma), format="nv12", cuda_context=_cuda_context(luma.device.index)
+            )
+        color_like(raw, like)
+        return raw
+    # One transfer, which waits for the device.
+    parts = [luma.flatten(), chroma[..., 0].flatten(), chroma[..., 1].flatten()]
+    flat: NDArray[np.uint8] = lib.cat(parts).cpu().numpy()
+    return coded_as(planes_to_picture(flat, width, height, planar_of(like)), like)
 
 
 def plane_tensors(raw: av.VideoFrame) -> list[torch.Tensor]:
@@ -284,25 +308,7 @@ def _coding_on(weights: tuple[float, float], full: bool, device: torch.device) -
     return _Coding(tensor(matrix), tensor(np.linalg.inv(matrix)), tensor(offset))
 
 
-def _coded_on_device(levels: torch.Tensor, like: av.VideoFrame) -> av.VideoFrame:
-    lib = _torch()
-    height, width, channels = levels.shape
-    rgb = levels.expand(height, width, 3) if channels == 1 else levels[..., :3]
-    luma, chroma = nv12_of_levels(rgb, like)
-    if like.sw_format is not None and luma.device == _device_of(like):
-        with _after_codec(luma.device):
-            raw = av.VideoFrame.from_dlpack(
-                (luma, chroma), format="nv12", cuda_context=_cuda_context(luma.device.index)
-            )
-        color_like(raw, like)
-        return raw
-    # One transfer, which waits for the device.
-    parts = [luma.flatten(), chroma[..., 0].flatten(), chroma[..., 1].flatten()]
-    flat: NDArray[np.uint8] = lib.cat(parts).cpu().numpy()
-    return coded_as(planes_to_picture(flat, width, height, planar_of(like)), like)
-
-
-def _has_pairs(raw: av.VideoFrame) -> bool:
+def _is_even(raw: av.VideoFrame) -> bool:
     return raw.width % 2 == 0 and raw.height % 2 == 0
 
 

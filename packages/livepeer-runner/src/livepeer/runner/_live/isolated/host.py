@@ -267,7 +267,7 @@ class IsolatedHost:
             spec.pipeline_cls,
             spec.params_cls,
             dict(spec.initial_params),
-            plain_settings(settings.model_dump(mode="json", exclude={"orch_token"})),
+            plain_settings(settings.model_dump(mode="json", exclude={"orch_token", "auth_token"})),
             search_path(),
             min(_SLOTS + _SLOTS_PER_SESSION * settings.capability_capacity, _MAX_SLOTS),
         )

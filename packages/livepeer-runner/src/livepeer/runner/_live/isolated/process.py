@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from livepeer.runner._live.isolated.messages import Message
 
 _MODULE: Final = "livepeer.runner._live.isolated.worker"
-_SECRETS: Final = frozenset({"ORCH_TOKEN", "ORCH_SECRET", "LIVEPEER_ORCH_TOKEN"})
+_SECRETS: Final = frozenset(
+    {"ORCH_TOKEN", "ORCH_SECRET", "LIVEPEER_ORCH_TOKEN", "LIVEPEER_AUTH_TOKEN"}
+)
 
 
 class ModelProcess:

@@ -14,7 +14,6 @@ from livepeer.runner._live.isolated.messages import (
     Data,
     Emitted,
     Event,
-    Fault,
     Result,
     to_fault,
 )
@@ -70,8 +69,8 @@ class RemoteSession:
         self._failed = failed
         self._released = False
         self._dropping = False
-        self._stream_id = stream_id
-        self.stage = host.stage(Stream(stream_id, self))
+        with logged_as(stream_id):  # hooks run in the context in which their stage is made
+            self.stage = host.stage(Stream(stream_id, self))
         self._answers: queue.SimpleQueue[tuple[int, Answer, Lease | None] | None] = (
             queue.SimpleQueue()
         )
@@ -85,13 +84,8 @@ class RemoteSession:
             # The author keeps many: those must not take the runner's room for new ones.
             private = memoryview(bytearray(message.about.size))
             frame, over = unpack(pack(frame, private), private)[0], False
-        with logged_as(self._stream_id):
-            answer = self.stage.submit(frame)
-        import os
-        if os.environ.get("ISOX"):
-            answer.add_done_callback(lambda: self._forward(message.frame, answer, lease if over else None))
-        else:
-            self._answers.put((message.frame, answer, lease if over else None))
+        answer = self.stage.submit(frame)
+        self._answers.put((message.frame, answer, lease if over else None))
 
     def release(self) -> None:
         """The session is over."""
@@ -160,10 +154,7 @@ class RemoteSession:
                     return Result(number, given, False, None)
         except RunnerError as error:
             self._failed(error)
-            return Result(number, given, True, self._fault(error))
-
-    def _fault(self, error: RunnerError) -> Fault:
-        return to_fault(error)
+            return Result(number, given, True, to_fault(error))
 
     def _place(self, frame: Frame, answer: Answer, lease: Lease | None) -> tuple[int, Description]:
         """The slot where the runner finds a frame."""
