@@ -35,7 +35,7 @@ def sounds(count):
 @pytest.fixture(scope="module")
 def scene():
     """One picture of the clip with many colors."""
-    return [frame.to_ndarray("yuv420p") for frame in pictures(60, 61)][0]
+    return next(pictures(60, 61)).to_ndarray("yuv420p")
 
 
 def frame_of(planes, *, matrix=2, coding=LIMITED, format="yuv420p", pts=12345):
@@ -235,7 +235,11 @@ def test_what_happens_to_an_array_later_does_not_reach_the_frame(scene):
         (np.zeros((0, 128, 3), np.uint8), None, r"\(0, 128, 3\) uint8"),
         (np.zeros((72, 128), np.uint8), "rgb24", r"\(72, 128\) uint8 .* \(height, width, 3\)"),
         (np.zeros((72, 128, 3), np.uint8), "gray", r"\(72, 128, 3\) uint8 .* \(height, width\)"),
-        (np.zeros((73, 128), np.uint8), "yuv420p", r"\(73, 128\) uint8 .* \(height \* 3 / 2, width\)"),
+        (
+            np.zeros((73, 128), np.uint8),
+            "yuv420p",
+            r"\(73, 128\) uint8 .* \(height \* 3 / 2, width\)",
+        ),
         (np.zeros((72, 128, 3), np.uint8), "pal8", "pal8 is not a format .* rgb24"),
     ],
 )

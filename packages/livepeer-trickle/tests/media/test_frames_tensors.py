@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from livepeer.trickle.media import AudioFrame, VideoFrame, _tensors, as_frame
+from livepeer.trickle.media import AudioFrame, VideoFrame, _device, as_frame
 
 torch = pytest.importorskip("torch")
 
@@ -224,13 +224,13 @@ def nv12(frame, matrix, coding):
 @pytest.mark.parametrize("coding", [1, 2])
 def test_a_device_reads_and_writes_colors_as_the_cpu_does(frame, matrix, coding):
     raw = nv12(frame, matrix, coding)
-    levels = _tensors.levels_of_nv12(raw)
+    levels = _device.levels_of_nv12(raw)
     assert levels.shape == (720, 1280, 3)
     planar = VideoFrame(raw.reformat(format="yuv420p"))
     difference = np.abs(levels.numpy() - planar.to_ndarray())
     assert difference.max() < 3.2
     assert difference.mean() < 1.3
-    coded = VideoFrame(_tensors.picture_of_levels(levels, planar.raw))
+    coded = VideoFrame(_device.picture_of_levels(levels, planar.raw))
     assert coded.format == "yuv420p"
     assert (coded.raw.colorspace, coded.raw.color_range) == (matrix, coding)
     array = levels.round().to(torch.uint8).numpy()
@@ -239,18 +239,18 @@ def test_a_device_reads_and_writes_colors_as_the_cpu_does(frame, matrix, coding)
 
 def test_a_device_takes_gray_and_opacity_too(frame):
     gray = torch.linspace(0, 255, 64 * 64).reshape(64, 64, 1)
-    coded = VideoFrame(_tensors.picture_of_levels(gray, frame.raw))
+    coded = VideoFrame(_device.picture_of_levels(gray, frame.raw))
     assert all((plane == 128).all() for plane in coded.planes[1:])
     rgba = torch.rand(64, 64, 4) * 255
-    one, other = (_tensors.picture_of_levels(rgba[..., :end], frame.raw) for end in (3, 4))
+    one, other = (_device.picture_of_levels(rgba[..., :end], frame.raw) for end in (3, 4))
     assert same(VideoFrame(one), VideoFrame(other))
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "nv12"])
 def test_planes_are_seen_as_tensors_without_a_copy(format):
     raw = av.VideoFrame(128, 72, format)
-    tensors = _tensors.plane_tensors(raw)
-    assert [tuple(part.shape) for part in tensors][0] == (72, 128)
+    tensors = _device.plane_tensors(raw)
+    assert tensors[0].shape == (72, 128)
     assert [part.data_ptr() for part in tensors] == [plane.buffer_ptr for plane in raw.planes]
     tensors[0].fill_(77)
     assert bytes(raw.planes[0])[:128] == b"\x4d" * 128

@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     stats_interval_s: float = Field(1.0, gt=0)
     """Time between statistics on the events channel."""
     control_silence_s: float = Field(60.0, gt=0)
-    """A session ends when its control channel was silent for so long."""
+    """A session ends when its control channel, on which the gateway has sent keep-alives, was
+    silent for so long."""
     hook_timeout_s: float = Field(10.0, gt=0)
     """How long a frame hook may keep one frame before it counts as hanging: a model process is
     then begun anew, and `/health` of one without says ERROR."""

@@ -44,9 +44,14 @@ def view(plane: VideoPlane) -> NDArray[np.uint8]:
     return rows[: plane.height]
 
 
+def on_device(raw: av.VideoFrame) -> bool:
+    """Whether a picture lies in the memory of a device."""
+    return raw.format.name == "cuda"
+
+
 def on_host(raw: av.VideoFrame) -> av.VideoFrame:
     """The picture itself, or planar and in this machine's memory when it lies on a device."""
-    if raw.sw_format is None:
+    if not on_device(raw):
         return raw
     return raw.reformat(format=PLANAR[0], threads=1)
 

@@ -15,6 +15,7 @@ from .decoder import AudioDecoder, Recovery, VideoDecoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ._hardware import Hardware
     from ._pes import PES
     from ._psi import Elementary
     from .frames import AudioFrame, VideoFrame
@@ -56,6 +57,7 @@ class Track:
         stream: Which stream.
         stats: Where what is given is counted.
         decode: Give frames; also without it where the codec is one that we cannot carry.
+        hardware: Where pictures are decoded.
 
     Attributes:
         kind: Pictures or sound.
@@ -66,7 +68,14 @@ class Track:
         MediaError: The stream must be decoded, and there is no decoder.
     """
 
-    def __init__(self, stream: Elementary, stats: ReaderStats, *, decode: bool) -> None:
+    def __init__(
+        self,
+        stream: Elementary,
+        stats: ReaderStats,
+        *,
+        decode: bool,
+        hardware: Hardware = "none",
+    ) -> None:
         self.kind: Kind = stream.kind
         self.codec = stream.codec
         self.decodes = decode or stream.codec not in STREAM_TYPES
@@ -76,7 +85,8 @@ class Track:
         self._decoder: VideoDecoder | AudioDecoder | None = None
         if self.decodes:
             video = stream.kind == "video"
-            self._decoder = (VideoDecoder if video else AudioDecoder)(stream.codec)
+            codec = stream.codec
+            self._decoder = VideoDecoder(codec, hardware) if video else AudioDecoder(codec)
 
     def take(self, pes: PES) -> Given:
         """What is ready with this packet."""

@@ -13,10 +13,13 @@ from av.video.codeccontext import VideoCodecContext
 
 from livepeer.trickle.errors import MediaError
 
+from ._device import lies_as_nv12
+from ._hardware import Hardware, decoder_device, decoder_options
 from .clock import TICKS_PER_S, TIME_BASE, ticks
 from .frames import AudioFrame, VideoFrame
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.stream import Stream
 
     from .units import AccessUnit
@@ -65,15 +68,18 @@ class VideoDecoder:
 
     Args:
         codec: The decoder's name in libavcodec.
+        hardware: With a GPU, pictures stay in its memory.
 
     Raises:
         MediaError: There is no such decoder.
     """
 
-    def __init__(self, codec: str) -> None:
+    def __init__(self, codec: str, hardware: Hardware = "none") -> None:
         self._codec = codec
-        context = _create(codec)
+        context = _create(codec, decoder_device(hardware))
         assert isinstance(context, VideoCodecContext)
+        if context.is_hwaccel:
+            context.options = decoder_options()
         # By slices, and not by frames: each thread of those would be a frame of delay.
         context.thread_type = ThreadType.SLICE
         self._context = context
@@ -110,7 +116,7 @@ class VideoDecoder:
         return [self._picture(frame) for frame in frames]
 
     def _picture(self, raw: av.VideoFrame) -> VideoFrame:
-        if raw.format.name not in FRAME_FORMATS:
+        if not lies_as_nv12(raw) and raw.format.name not in FRAME_FORMATS:
             raw = raw.reformat(format=FRAME_FORMATS[0])
         pts = self._pts + self._step if raw.pts is None else raw.pts
         self._pts, self._step = pts, pts - self._pts
@@ -163,9 +169,9 @@ class AudioDecoder:
         return AudioFrame(raw)
 
 
-def _create(codec: str) -> av.CodecContext:
+def _create(codec: str, device: HWAccel | None = None) -> av.CodecContext:
     try:
-        return av.CodecContext.create(codec, "r")
+        return av.CodecContext.create(codec, "r", device)
     except (FFmpegError, ValueError) as error:
         raise MediaError(f"there is no decoder for {codec}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ from av.video.frame import PictureType
 
 from livepeer.trickle.errors import MediaError
 
+from ._hardware import NVENC, X264, Hardware, h264_encoder, nvenc_options
 from .adts import ADTSHeader
 from .clock import TIME_BASE, restarts, ticks, to_ticks
 from .units import AccessUnit, Kind
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from .frames import AudioFrame, VideoFrame
+
+_log = logging.getLogger(__name__)
 
 _LARGE_PIXELS: Final = 1280 * 720
 _AAC_FRAME: Final = 1024
@@ -66,6 +70,8 @@ class EncoderOptions:
         key_every_s: A key frame, where a segment can be cut, at least so often.
         threads: x264 threads; None is one up to 720p, and all cores beyond.
         audio_bitrate_bps: Bits per second of AAC, for each channel.
+        hardware: Where pictures are encoded. NVENC knows none of x264's presets, and takes `crf`
+            for its own constant quality.
     """
 
     preset: str = "superfast"
@@ -73,6 +79,7 @@ class EncoderOptions:
     key_every_s: float = 1.0
     threads: int | None = None
     audio_bitrate_bps: int = 80_000
+    hardware: Hardware = "none"
 
 
 class VideoEncoder:
@@ -84,6 +91,7 @@ class VideoEncoder:
 
     def __init__(self, options: EncoderOptions | None = None) -> None:
         self._options = options or EncoderOptions()
+        self._codec = h264_encoder(self._options.hardware)
         self._key_every = ticks(self._options.key_every_s)
         self._context: VideoCodecContext | None = None
         self._shape: tuple[int, int, str] | None = None
@@ -107,7 +115,7 @@ class VideoEncoder:
             else:
                 pts = self._last_pts + 1
         self._last_pts = pts
-        raw = _encodable(frame.raw)
+        raw = _encodable(frame.raw, self._codec)
         shape = (raw.width, raw.height, raw.format.name)
         if self._context is None or shape != self._shape:
             units += self.flush()
@@ -118,7 +126,16 @@ class VideoEncoder:
             self._key_pts = pts
         raw.pts, raw.time_base = pts, TIME_BASE
         raw.pict_type = PictureType.I if key else PictureType.NONE
-        return units + _encode(self._context, raw)
+        try:
+            return units + _encode(self._context, raw)
+        except MediaError as error:
+            if self._codec == X264:
+                raise
+            # A GPU encodes a few streams at a time, and some machines lose theirs.
+            _log.warning("NVENC does not go on, x264 does: %s", error)
+            self._codec = X264
+            self._context = self._last_pts = self._key_pts = None
+            return units + self.encode(frame)
 
     def flush(self) -> list[AccessUnit]:
         """What is left; the encoder begins anew with the next picture."""
@@ -126,7 +143,7 @@ class VideoEncoder:
         return [] if context is None else _encode(context, None)
 
     def _open(self, frame: VideoFrame, raw: av.VideoFrame) -> VideoCodecContext:
-        context = av.CodecContext.create("libx264", "w")
+        context = av.CodecContext.create(self._codec, "w")
         assert isinstance(context, VideoCodecContext)
         context.width, context.height, context.pix_fmt = raw.width, raw.height, raw.format.name
         context.time_base = TIME_BASE
@@ -140,13 +157,17 @@ class VideoEncoder:
         context.color_trc = raw.color_trc
         large = raw.width * raw.height > _LARGE_PIXELS
         context.thread_count = self._options.threads or ((os.cpu_count() or 1) if large else 1)
-        context.options = {
-            "preset": self._options.preset,
-            "tune": "zerolatency",
-            "crf": str(self._options.crf),
-            "forced-idr": "1",
-            "g": "9999",
-        }
+        context.options = (
+            nvenc_options(self._options.crf)
+            if self._codec == NVENC
+            else {
+                "preset": self._options.preset,
+                "tune": "zerolatency",
+                "crf": str(self._options.crf),
+                "forced-idr": "1",
+                "g": "9999",
+            }
+        )
         return context
 
 
@@ -234,10 +255,11 @@ class AudioEncoder:
         return unit
 
 
-def _encodable(raw: av.VideoFrame) -> av.VideoFrame:
+def _encodable(raw: av.VideoFrame, codec: str) -> av.VideoFrame:
     """The frame itself where the encoder takes it, else a converted copy."""
     width, height = raw.width + raw.width % 2, raw.height + raw.height % 2
-    if raw.format.name in ("yuv420p", "yuvj420p") and (width, height) == (raw.width, raw.height):
+    formats = ("yuv420p", "cuda") if codec == NVENC else ("yuv420p", "yuvj420p")
+    if raw.format.name in formats and (width, height) == (raw.width, raw.height):
         return raw
     try:
         return raw.reformat(width=width, height=height, format="yuv420p")

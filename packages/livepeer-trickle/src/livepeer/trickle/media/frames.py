@@ -8,20 +8,32 @@ import av
 import numpy as np
 from av.frame import Frame
 
-from . import _arrays, _tensors
+from ._arrays import (
+    array_to_picture,
+    array_to_sound,
+    on_host,
+    picture_to_array,
+    sound_to_array,
+    view,
+)
+from ._tensors import (
+    is_tensor,
+    picture_to_tensor,
+    sound_to_tensor,
+    tensor_to_picture,
+    tensor_to_samples,
+)
 from .clock import TIME_BASE
 
 if TYPE_CHECKING:
     from fractions import Fraction
     from typing import Self, TypeAlias
 
-    import torch
     from numpy.typing import NDArray
 
-    from ._tensors import TensorRange
+    from ._tensors import Device, DType, Tensor as Tensor, TensorRange
 
     Array: TypeAlias = NDArray[Any]
-    Tensor: TypeAlias = torch.Tensor
 
 __all__ = ["AudioFrame", "VideoFrame", "as_frame"]
 
@@ -106,13 +118,13 @@ class VideoFrame(_Timed[av.VideoFrame]):
         copy where it does (0.1 ms at 720p), so that a write changes this frame and no other. A
         frame on a device is brought to this machine's memory, and stays there.
         """
-        self.raw = _arrays.on_host(self.raw)
+        self.raw = on_host(self.raw)
         self.raw.make_writable()
-        return tuple(_arrays.view(plane)[:, : plane.width] for plane in self.raw.planes)
+        return tuple(view(plane)[:, : plane.width] for plane in self.raw.planes)
 
     def on_host(self) -> VideoFrame:
         """The frame itself, or a planar copy when it lies on a device."""
-        raw = _arrays.on_host(self.raw)
+        raw = on_host(self.raw)
         if raw is self.raw:
             return self
         return VideoFrame(raw, sample_aspect_ratio=self.sample_aspect_ratio)
@@ -131,7 +143,7 @@ class VideoFrame(_Timed[av.VideoFrame]):
         Raises:
             ValueError: The format is unknown, not of 8 bits, or needs even sizes.
         """
-        return _arrays.picture_to_array(self.raw, format)
+        return picture_to_array(self.raw, format)
 
     @classmethod
     def from_ndarray(
@@ -156,15 +168,15 @@ class VideoFrame(_Timed[av.VideoFrame]):
         Raises:
             ValueError: The array's shape or type does not fit; the text shows both.
         """
-        raw = _arrays.array_to_picture(array, format, like.raw)
+        raw = array_to_picture(array, format, like.raw)
         return cls(raw, sample_aspect_ratio=like.sample_aspect_ratio)._at(pts, like)
 
     def to_tensor(
         self,
-        device: torch.device | str | None = None,
+        device: Device | None = None,
         *,
         range: TensorRange = "signed",
-        dtype: torch.dtype | None = None,
+        dtype: DType | None = None,
     ) -> Tensor:
         """A copy as a torch tensor of (1, height, width, 3), contiguous.
 
@@ -180,7 +192,7 @@ class VideoFrame(_Timed[av.VideoFrame]):
             ModuleNotFoundError: torch is not installed.
             ValueError: An unknown range.
         """
-        return _tensors.picture_to_tensor(self.raw, range, device, dtype)
+        return picture_to_tensor(self.raw, range, device, dtype)
 
     @classmethod
     def from_tensor(
@@ -210,7 +222,7 @@ class VideoFrame(_Timed[av.VideoFrame]):
         Raises:
             ValueError: The tensor's shape or type does not fit; the text shows both.
         """
-        raw = _tensors.tensor_to_picture(tensor, range, like.raw)
+        raw = tensor_to_picture(tensor, range, like.raw)
         return cls(raw, sample_aspect_ratio=like.sample_aspect_ratio)._at(pts, like)
 
     def __repr__(self) -> str:
@@ -251,7 +263,7 @@ class AudioFrame(_Timed[av.AudioFrame]):
 
         Float32 in [-1, 1] for what AAC, MP3 and Opus are decoded to.
         """
-        return _arrays.sound_to_array(self.raw)
+        return sound_to_array(self.raw)
 
     @classmethod
     def from_ndarray(
@@ -274,18 +286,16 @@ class AudioFrame(_Timed[av.AudioFrame]):
         Raises:
             ValueError: The array's shape or type does not fit; the text shows both.
         """
-        raw = _arrays.array_to_sound(array, like.raw, sample_rate or like.sample_rate)
+        raw = array_to_sound(array, like.raw, sample_rate or like.sample_rate)
         return cls(raw)._at(pts, like)
 
-    def to_tensor(
-        self, device: torch.device | str | None = None, *, dtype: torch.dtype | None = None
-    ) -> Tensor:
+    def to_tensor(self, device: Device | None = None, *, dtype: DType | None = None) -> Tensor:
         """A copy as a torch tensor of (1, channels, samples) in [-1, 1], float32 by default.
 
         Raises:
             ModuleNotFoundError: torch is not installed.
         """
-        return _tensors.sound_to_tensor(self.raw, device, dtype)
+        return sound_to_tensor(self.raw, device, dtype)
 
     @classmethod
     def from_tensor(
@@ -307,7 +317,7 @@ class AudioFrame(_Timed[av.AudioFrame]):
         Raises:
             ValueError: The tensor's shape or type does not fit; the text shows both.
         """
-        samples = _tensors.tensor_to_samples(tensor)
+        samples = tensor_to_samples(tensor)
         return cls.from_ndarray(samples, like=like, sample_rate=sample_rate, pts=pts)
 
     def __repr__(self) -> str:
@@ -335,7 +345,7 @@ def as_frame(
         if isinstance(like, VideoFrame):
             return VideoFrame.from_ndarray(array, like=like, pts=pts)
         return AudioFrame.from_ndarray(array, like=like, pts=pts)
-    if _tensors.is_tensor(value):
+    if is_tensor(value):
         if isinstance(like, VideoFrame):
             return VideoFrame.from_tensor(value, like=like, pts=pts)
         return AudioFrame.from_tensor(value, like=like, pts=pts)

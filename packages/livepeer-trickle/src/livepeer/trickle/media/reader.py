@@ -16,6 +16,7 @@ from .units import AccessUnit, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ._hardware import Hardware
     from ._pes import PES
     from .pipe import BytePipe
 
@@ -58,11 +59,19 @@ class MediaReader:
         pipe: The bytes of an MPEG-TS stream.
         decode: The kinds to decode; the others are given as access units, where a `Segmenter` can
             carry their codec, and else are decoded too.
+        hardware: Where pictures are decoded; with a GPU they stay in its memory.
     """
 
-    def __init__(self, pipe: BytePipe, *, decode: frozenset[Kind] = frozenset()) -> None:
+    def __init__(
+        self,
+        pipe: BytePipe,
+        *,
+        decode: frozenset[Kind] = frozenset(),
+        hardware: Hardware = "none",
+    ) -> None:
         self._pipe = pipe
         self._decode = decode
+        self._hardware: Hardware = hardware
         self._demuxer = TSDemuxer()
         self._tracks: dict[Kind, Track] = {}
         self.stats = ReaderStats()
@@ -100,7 +109,9 @@ class MediaReader:
                 continue
             try:
                 decode = stream.kind in self._decode
-                tracks[stream.kind] = Track(stream, self.stats, decode=decode)
+                tracks[stream.kind] = Track(
+                    stream, self.stats, decode=decode, hardware=self._hardware
+                )
             except MediaError as error:
                 self._give_up(str(error))
         for kind, track in self._tracks.items():

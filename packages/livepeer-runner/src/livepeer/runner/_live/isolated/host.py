@@ -14,9 +14,9 @@ from livepeer.runner._live.isolated.messages import (
     Close,
     Hello,
     Release,
-    plain_settings,
     search_path,
 )
+from livepeer.runner._live.isolated.secrets import settings_without_secrets
 from livepeer.runner._live.isolated.stage import IsolatedStage
 from livepeer.runner.errors import (
     PipelineDefinitionError,
@@ -267,7 +267,7 @@ class IsolatedHost:
             spec.pipeline_cls,
             spec.params_cls,
             dict(spec.initial_params),
-            plain_settings(settings.model_dump(mode="json", exclude={"orch_token", "auth_token"})),
+            settings_without_secrets(settings),
             search_path(),
             min(_SLOTS + _SLOTS_PER_SESSION * settings.capability_capacity, _MAX_SLOTS),
         )

@@ -12,8 +12,6 @@ from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, Stage
 from livepeer.trickle.media import memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic import JsonValue
 
     from livepeer.trickle.media.memory import Description
@@ -232,11 +230,6 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
-
-
-def plain_settings(settings: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """Settings that the model process needs: all but secrets."""
-    return {name: value for name, value in settings.items() if "token" not in name}
 
 
 def search_path() -> list[str]:

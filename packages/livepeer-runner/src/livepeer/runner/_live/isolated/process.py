@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from livepeer.runner._live.isolated.arena import Arena
 from livepeer.runner._live.isolated.channel import Channel
+from livepeer.runner._live.isolated.secrets import environment_without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from livepeer.runner._live.isolated.messages import Message
 
 _MODULE: Final = "livepeer.runner._live.isolated.worker"
-_SECRETS: Final = frozenset(
-    {"ORCH_TOKEN", "ORCH_SECRET", "LIVEPEER_ORCH_TOKEN", "LIVEPEER_AUTH_TOKEN"}
-)
 
 
 class ModelProcess:
@@ -58,7 +56,7 @@ class ModelProcess:
                 stdin=subprocess.DEVNULL,
                 pass_fds=fds,
                 start_new_session=True,
-                env=child_environment(),
+                env=environment_without_secrets(),
             )
         self.pid = self._process.pid
         self._waiter = threading.Thread(target=self._wait, name="model process", daemon=True)
@@ -91,11 +89,6 @@ class ModelProcess:
         self._waiter.join()
         self.channel.close()
         self._ended(self._process.returncode)
-
-
-def child_environment() -> dict[str, str]:
-    """This process's environment without the secrets that a model has no use for."""
-    return {name: value for name, value in os.environ.items() if name.upper() not in _SECRETS}
 
 
 def describe_end(status: int) -> str:
