@@ -72,7 +72,7 @@ def levels(frames: list[VideoFrame | AudioFrame]) -> list[int]:
     return [round(float(f.planes[0].mean())) for f in frames if isinstance(f, VideoFrame)]
 
 
-async def through(target: type[object], **options: Any) -> list[int]:
+async def through(target: Any, **options: Any) -> list[int]:
     async with live_session(target, **options) as session:
         await session.publish(*clip())
         return levels(await session.frames())
@@ -152,6 +152,17 @@ ALL = [fill_level, fill_async, fill_generated, fill_generated_async, EveryHook, 
 @pytest.mark.parametrize("made", [*ALL, fill_from_dict])
 async def test_each_form_gets_frames_and_parameters(made: type[LivePipeline]):
     assert await through(made, params={"level": 180.0}) == [180] * FRAMES
+
+
+@pytest.mark.parametrize("made", [fill_level, EveryHook])
+async def test_the_same_runs_in_a_process_of_its_own(made: type[LivePipeline]):
+    assert await through(made, isolation="process", params={"level": 180}) == [180] * FRAMES
+
+
+async def test_a_spec_brings_parameters_of_its_own():
+    spec = PipelineSpec("x", path_of(fill_level), path_of(Stronger), {"level": 90})
+    assert await through(spec, isolation="thread") == [90] * FRAMES
+    assert await through(spec, params={"label": "x"}) == [90] * FRAMES
 
 
 @pytest.mark.parametrize("made", [*ALL, fill_plain, fill_from_dict])
@@ -288,12 +299,18 @@ def test_a_subclass_of_what_was_decorated_has_its_own_transform():
     assert Twice.Params is Level
 
 
-def test_a_nested_definition_warns_and_names_the_mend():
+def test_a_nested_function_warns_and_names_the_mend():
     with pytest.warns(NestedPipelineWarning, match=r"<locals>.*top of its module") as caught:
 
         @pipeline
         def inner(frame: VideoFrame) -> VideoFrame:
             return frame
+
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_class_within_a_class_warns_too():
+    with pytest.warns(NestedPipelineWarning, match="Outer.Within is nested") as caught:
 
         class Outer:
             @pipeline(name="within")
@@ -301,8 +318,7 @@ def test_a_nested_definition_warns_and_names_the_mend():
                 def transform(self, frame: VideoFrame) -> VideoFrame:
                     return frame
 
-    assert len(caught) == 2
-    assert {warning.filename for warning in caught} == {__file__}
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def frame_only(self: object, frame: VideoFrame) -> VideoFrame:
@@ -369,9 +385,10 @@ MISTAKES: list[tuple[object, dict[str, Any], list[str]]] = [
 def test_a_mistake_is_named_with_its_mend(
     definition: Any, options: dict[str, Any], said: list[str]
 ):
-    with warnings.catch_warnings(), pytest.raises(PipelineDefinitionError) as caught:
-        warnings.simplefilter("ignore", NestedPipelineWarning)
-        pipeline(definition) if not options else pipeline(**options)(definition)
+    with pytest.raises(PipelineDefinitionError) as caught:
+        pipeline(**options)(definition)
+    with pytest.raises(PipelineDefinitionError):
+        pipeline(params=options["params"])(definition) if options else pipeline(definition)
     assert all(text in str(caught.value) for text in said), caught.value
 
 

@@ -25,7 +25,7 @@ class Filter(BaseParams):
     strength: float = Field(0.5, ge=0, le=10)
     taps: Literal[3, 5, 7] = 3
     size: Size = Size.SMALL
-    kernel: list[int] = []
+    kernel: list[int] = Field(default_factory=list)
     inner: Inner = Inner()
     exact: int = Field(0, strict=True)
     either: int | float = 0

@@ -246,8 +246,12 @@ def test_preparing_is_on_line_whatever_the_image_sets(
 @pytest.mark.parametrize("top", ["", IMPORTED])
 @pytest.mark.parametrize(
     ("image", "expected"),
-    [({}, ["offline", "1"]), ({"HF_HUB_OFFLINE": 1}, ["offline", "1"])]
-    + [({"HF_HUB_OFFLINE": 0}, [200, "0"]), ({"HF_HUB_OFFLINE": ""}, ["offline", "1"])],
+    [
+        ({}, ["offline", "1"]),
+        ({"HF_HUB_OFFLINE": 1}, ["offline", "1"]),
+        ({"HF_HUB_OFFLINE": 0}, [200, "0"]),
+        ({"HF_HUB_OFFLINE": ""}, ["offline", "1"]),
+    ],
 )
 def test_serving_is_off_line_unless_the_environment_says_otherwise(
     top: str, image: dict[str, object], expected: list[object], tmp_path: Path, hub: str

@@ -93,6 +93,7 @@ def test_what_is_given_decides_where_hooks_run(given: Any, name: str, isolated: 
     modes: Any = ("auto", "thread", "process")
     targets = [resolve(given, mode) for mode, _ in zip(modes, isolated, strict=False)]
     assert [target.name for target in targets] == [name] * len(isolated)
+    assert {target.capability for target in targets} == {name.lower()}
     assert tuple(target.isolated for target in targets) == isolated
     assert all(target.spec is not None for target in targets if target.isolated)
 

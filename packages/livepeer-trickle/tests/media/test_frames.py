@@ -129,6 +129,16 @@ def test_colors_are_written_as_the_source_says(scene, matrix, coding):
     assert max(worst(frame.planes, exact_planes(rgb, matrix, coding == FULL))) < 1.2
 
 
+@pytest.mark.parametrize("matrix", [3, 8, 10, 14, 17])
+def test_a_matrix_that_swscale_refuses_counts_as_the_usual_one(scene, matrix):
+    usual, frame = frame_of(scene), frame_of(scene, matrix=matrix)
+    rgb = frame.to_ndarray()
+    assert np.array_equal(rgb, usual.to_ndarray())
+    back = VideoFrame.from_ndarray(rgb, like=frame)
+    assert all(map(np.array_equal, back.planes, VideoFrame.from_ndarray(rgb, like=usual).planes))
+    assert back.raw.colorspace == frame.raw.colorspace == matrix
+
+
 def test_the_full_range_of_a_camera_is_kept(scene):
     like = frame_of(scene, format="yuvj420p", coding=FULL)
     rgb = like.to_ndarray()

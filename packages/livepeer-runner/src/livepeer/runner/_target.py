@@ -27,7 +27,7 @@ class ServeTarget:
     Attributes:
         name: The capability's name, as given; the class's name where none was.
         isolated: The hooks run in a process of their own, which imports `spec`.
-        spec: How the class is imported; None for an instance.
+        spec: How the class is imported; None for an instance that was not made by a spec.
         initial_params: Values below those that the caller of a stream sends.
     """
 
@@ -37,12 +37,19 @@ class ServeTarget:
         *,
         spec: PipelineSpec | None,
         isolated: bool = False,
+        named: bool = True,
         made_of: type[Pipeline | LivePipeline] | Pipeline | LivePipeline | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
         self.isolated = isolated
+        self._named = named
         self._made_of = made_of
+
+    @property
+    def capability(self) -> str:
+        """The name to register: the given one as it is, that of a class in kebab case."""
+        return self.name if self._named else kebab(self.name)
 
     @property
     def initial_params(self) -> Mapping[str, JsonValue]:
@@ -95,7 +102,8 @@ def resolve(
         )
     own = vars(target).get("spec", vars(cls).get("spec"))
     spec = own if isinstance(own, PipelineSpec) else None
-    return ServeTarget(spec.name if spec else cls.__name__, spec=spec, made_of=target)
+    name = spec.name if spec else cls.__name__
+    return ServeTarget(name, spec=spec, named=spec is not None, made_of=target)
 
 
 def spec_of(cls: type[LivePipeline]) -> PipelineSpec:
@@ -208,16 +216,17 @@ def _resolve_class(
     cls: type[Pipeline | LivePipeline], isolation: Literal["auto", "thread", "process"]
 ) -> ServeTarget:
     if not issubclass(cls, LivePipeline):
-        return ServeTarget(cls.__name__, spec=None, made_of=cls)
+        return ServeTarget(cls.__name__, spec=None, named=False, made_of=cls)
     spec = spec_of(cls)
-    name = spec.name if spec is vars(cls).get("spec") else cls.__name__
+    named = spec is vars(cls).get("spec")
+    name = spec.name if named else cls.__name__
     isolated = isolation == "process"
     if isolated and "<" in spec.pipeline_cls:
         raise PipelineDefinitionError(
             f"{cls.__name__} is defined inside a function, where a process of its own cannot find"
             " it: move it to the top of its module"
         )
-    return ServeTarget(name, spec=spec, isolated=isolated, made_of=cls)
+    return ServeTarget(name, spec=spec, isolated=isolated, named=named, made_of=cls)
 
 
 def _no_pipeline(cls: type[object]) -> PipelineDefinitionError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.machinery
 import importlib.util
 import re
 import sys
@@ -134,7 +133,7 @@ def import_file(path: Path) -> ModuleType:
     path = path.resolve()
     for known in list(sys.modules.values()):
         # Not an attribute: some modules make theirs when they are asked for.
-        file: object = vars(known).get("__file__")
+        file: object = getattr(known, "__dict__", {}).get("__file__")
         if isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
             return known
     name = path.stem
@@ -170,10 +169,11 @@ def author_error(what: str, error: BaseException, path: Path | None) -> Pipeline
 def _is_importable(name: str, file: Path) -> bool:
     if name in _files or name == "__main__":
         return False
-    if "." in name:
-        return True
-    found = importlib.machinery.PathFinder.find_spec(name)
-    return found is not None and found.origin is not None and Path(found.origin) == file
+    top, _, below = name.partition(".")
+    # Not `importlib.util.find_spec`, which asks for what is loaded here first.
+    finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
+    found = next((spec for find in finders if find and (spec := find(top, None))), None)
+    return found is not None and (bool(below) or found.origin == str(file))
 
 
 def _load(option: str, path: str) -> type[object]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from livepeer.runner._live.outlet import ChannelOutlet
 from livepeer.runner._live.session import Session
 from livepeer.runner._logs import logged_as
-from livepeer.runner._metrics import LiveMetrics, Refusal
 from livepeer.runner._stream import Stream
 from livepeer.runner.errors import (
     AtCapacity,
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from livepeer.runner._live.stage import StageHost
+    from livepeer.runner._metrics import LiveMetrics, Refusal
     from livepeer.runner._network.sessions import Channels
     from livepeer.runner.settings import Settings
 

@@ -1,7 +1,8 @@
 """The `status` event: what the gateway keeps of a stream and shows in its own status API.
 
-Source: go-livepeer `server/ai_live_video.go`, `startEventsSubscribe`: the last object of this type is
-stored as it is, and of `inference_status` the last `last_params` that were not null.
+Source: go-livepeer `byoc/trickle.go` and `server/ai_live_video.go`, `startEventsSubscribe`: the
+last object of this type is stored as it is, and of `inference_status` the last `last_params` that
+were not null.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import secrets
 import socket
 from dataclasses import dataclass, field
@@ -161,8 +160,12 @@ class ByocRegistrar:
             raise RegistrationError(f"{url}: {reason}", retryable=True) from exc
 
 
-def byoc_registrar(settings: Settings, class_name: str) -> ByocRegistrar:
+def byoc_registrar(settings: Settings, name: str) -> ByocRegistrar:
     """Make the registrar that the settings describe.
+
+    Args:
+        settings: All that concerns the registration.
+        name: What is registered where the settings have no name.
 
     Raises:
         SettingsError: The orchestrator's URL, the own URL or the price cannot be used.
@@ -171,7 +174,7 @@ def byoc_registrar(settings: Settings, class_name: str) -> ByocRegistrar:
         if url is None or not url.startswith(("http://", "https://")):
             raise SettingsError(f"{variable} is {url!r}; it must begin with http:// or https://")
     capability = Capability(
-        name=settings.capability_name or capability_name(class_name),
+        name=settings.capability_name or name,
         url=_own_url(settings),
         capacity=settings.capability_capacity,
         price=_price(settings.capability_price, settings.capability_currency),
@@ -197,11 +200,6 @@ def _price(price: Decimal, currency: str) -> Fraction:
     if 0 < exact < 1 and currency.lower() in ("", "wei"):
         _log.warning("a price of %s wei per second is below 1 and will be rounded to 0", price)
     return exact
-
-
-def capability_name(class_name: str) -> str:
-    """The name of a capability that was given none: its class's, in kebab case."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", class_name).lower()
 
 
 def _refusal(url: str, status: int, text: str) -> RegistrationError:

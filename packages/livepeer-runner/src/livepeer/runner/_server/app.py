@@ -20,7 +20,6 @@ from livepeer.runner._server.worker import START_PATH
 from livepeer.runner._server.worker_answers import WorkerAnswers
 from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
-from livepeer.runner.spec import kebab
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -40,7 +39,7 @@ def build_app(pipeline: Servable | ServeTarget, settings: Settings) -> FastAPI:
     """
     target = resolve(pipeline, settings.isolation)
     engine = engine_for(target, settings)
-    registrar = byoc_registrar(settings, target.name) if settings.orch_url else None
+    registrar = byoc_registrar(settings, target.capability) if settings.orch_url else None
     lifecycle = Lifecycle(engine, registrar, linger_s=settings.setup_failure_linger_s)
 
     @asynccontextmanager
@@ -94,5 +93,4 @@ def engine_for(target: ServeTarget, settings: Settings) -> Engine:
         host = IsolatedHost(target.spec, settings, metrics.restarted)
     else:
         host = InProcessHost(pipeline, settings, target.initial_params)
-    name = target.spec.name if target.spec else kebab(target.name)
-    return LiveEngine(host, name, settings, metrics)
+    return LiveEngine(host, target.capability, settings, metrics)

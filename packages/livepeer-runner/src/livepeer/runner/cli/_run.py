@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from livepeer.runner._local.errors import LocalNetworkError, PortInUse as LocalPortInUse
 from livepeer.runner._local.network import LocalNetwork
-from livepeer.runner._network.byoc import capability_name
 from livepeer.runner._server.uvicorn import bind, running
-from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
+from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
+from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
 from livepeer.runner.settings import load_settings
 from livepeer.trickle.aio import cancel_and_wait
 
@@ -164,7 +164,7 @@ async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answe
 
 async def _work(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
     ports = request.chosen_ports
-    name = capability_name(type(pipeline).__name__)
+    name = resolve(pipeline).capability
     secret = secrets.token_urlsafe(16)
     with bind("127.0.0.1", ports[0]) as sock:
         async with LocalNetwork(

@@ -26,6 +26,9 @@ _CHANNELS: Final = {
     "abgr": 4,
 }
 _BY_CHANNELS: Final = {1: "gray", 3: "rgb24", 4: "rgba"}
+# Numbers of the matrices that swscale knows (ITU-T H.273, table 4).
+_UNSPECIFIED: Final = 2
+_MATRICES: Final = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
 _SAMPLES: Final = {"float32": "fltp", "int16": "s16p", "int32": "s32p"}
 
 # The mean of each 2 by 2 pixels as chroma, right to one level of 255. swscale's default takes
@@ -44,6 +47,27 @@ def view(plane: VideoPlane) -> NDArray[np.uint8]:
     return rows[: plane.height]
 
 
+def converted(raw: av.VideoFrame, format: str) -> av.VideoFrame:
+    """The picture in another pixel format; itself where it has that.
+
+    Whatever its matrix is: one that swscale refuses counts as BT.601, and stays on the label.
+
+    Raises:
+        FFmpegError: The formats cannot be converted.
+        ValueError: There is no such format.
+    """
+    matrix = raw.colorspace
+    if matrix in _MATRICES:
+        return raw.reformat(format=format, interpolation=_EXACT, threads=1)
+    raw.colorspace = _UNSPECIFIED
+    try:
+        changed = raw.reformat(format=format, interpolation=_EXACT, threads=1)
+    finally:
+        raw.colorspace = matrix
+    changed.colorspace = matrix
+    return changed
+
+
 def on_device(raw: av.VideoFrame) -> bool:
     """Whether a picture lies in the memory of a device."""
     return raw.format.name == "cuda"
@@ -53,7 +77,7 @@ def on_host(raw: av.VideoFrame) -> av.VideoFrame:
     """The picture itself, or planar and in this machine's memory when it lies on a device."""
     if not on_device(raw):
         return raw
-    return raw.reformat(format=PLANAR[0], threads=1)
+    return converted(raw, PLANAR[0])
 
 
 def picture_to_array(raw: av.VideoFrame, format: str) -> NDArray[np.uint8]:
@@ -68,12 +92,12 @@ def picture_to_array(raw: av.VideoFrame, format: str) -> NDArray[np.uint8]:
             " take the planes one by one"
         )
     raw = on_host(raw)
-    converted = raw.reformat(format=format, threads=1)
-    array = converted.to_ndarray()
+    changed = converted(raw, format)
+    array = changed.to_ndarray()
     if array.dtype != np.uint8:
         raise ValueError(f"{format} is an array of {array.dtype}: take a format of 8 bits")
     # PyAV gives the frame's own memory for packed formats.
-    if converted is raw and format not in PLANAR:
+    if changed is raw and format not in PLANAR:
         return np.array(array, np.uint8)
     return np.ascontiguousarray(array, np.uint8)
 
@@ -133,7 +157,7 @@ def coded_as(raw: av.VideoFrame, like: av.VideoFrame) -> av.VideoFrame:
     format = planar_of(like)
     color_like(raw, like)
     try:
-        return raw.reformat(format=format, interpolation=_EXACT, threads=1)
+        return converted(raw, format)
     except FFmpegError as error:
         raise ValueError(f"the picture cannot be coded as {format}: {error}") from error
 

@@ -24,7 +24,6 @@ PACKET_BYTES: Final = 188
 _SYNC: Final = b"\x47"
 _PACKET: Final = Struct(">I184s")
 _PLAIN: Final = 0xFFFFFFF0
-_MAX_SECTIONS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ _MPEG_BEGINS: Final = (0x00, 0xB3, 0xB8)
 _FIRST: Final = 8
 _STRIKES: Final = 3
 
+# With so much held back there are no units in it, and a parser would go on for ever.
+_MOST_BYTES: Final = 16 * 1024 * 1024
+
 _Stamp = tuple[int | None, int | None, bool]
 _NO_STAMP: Final[_Stamp] = (None, None, False)
 
@@ -64,6 +67,8 @@ class Framing:
         self._previous = pes.data
         if self._parser is not None:
             pieces = self._parser.add(pes.data, stamp)
+            if self._parser.held > _MOST_BYTES:
+                self._parser = _Parser(self._codec, b"")
         elif self._codec == "opus":
             pieces = _stamped(_opus_packets(pes.data), stamp)
         else:
@@ -138,6 +143,11 @@ class _Parser:
         self._taken = len(previous)
         self._given = sum(packet.size for packet in self._parse(previous)) if previous else 0
         self._skip = 0 if self._given or not previous else 1
+
+    @property
+    def held(self) -> int:
+        """How many bytes went in and did not come out."""
+        return self._taken - self._given
 
     def add(self, data: bytes, stamp: _Stamp) -> list[tuple[bytes, _Stamp]]:
         self._stamps.append((self._taken, stamp))

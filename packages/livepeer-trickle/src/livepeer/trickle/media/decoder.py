@@ -13,6 +13,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from livepeer.trickle.errors import MediaError
 
+from ._arrays import converted
 from ._device import lies_as_nv12
 from ._hardware import Hardware, decoder_device, decoder_options
 from .clock import TICKS_PER_S, TIME_BASE, ticks
@@ -111,13 +112,13 @@ class VideoDecoder:
     def _decode(self, packet: av.Packet[Stream] | None) -> list[VideoFrame]:
         try:
             frames = self._context.decode(packet)  # pyright: ignore[reportUnknownMemberType]
-        except FFmpegError as error:
+            return [self._picture(frame) for frame in frames]
+        except (FFmpegError, ValueError) as error:
             raise MediaError(str(error)) from error
-        return [self._picture(frame) for frame in frames]
 
     def _picture(self, raw: av.VideoFrame) -> VideoFrame:
         if not lies_as_nv12(raw) and raw.format.name not in FRAME_FORMATS:
-            raw = raw.reformat(format=FRAME_FORMATS[0])
+            raw = converted(raw, FRAME_FORMATS[0])
         pts = self._pts + self._step if raw.pts is None else raw.pts
         self._pts, self._step = pts, pts - self._pts
         raw.pts, raw.time_base = pts, TIME_BASE

@@ -101,7 +101,7 @@ def describe(frame: VideoFrame | AudioFrame) -> Description:
     """What `pack` would return.
 
     Raises:
-        MediaError: The picture lies on a device, or has no pixels of its own.
+        MediaError: The picture lies on a device, or has no planes that can be copied.
     """
     return _describe_sound(frame) if isinstance(frame, AudioFrame) else _describe_picture(frame)
 
@@ -111,14 +111,17 @@ def pack(frame: VideoFrame | AudioFrame, memory: memoryview) -> Description:
 
     Args:
         frame: Is only read, so that a picture that the decoder refers to is not copied for it.
+            One on a device is brought here first.
         memory: Writable bytes, at least `describe(frame).size`.
 
     Returns:
         What `unpack` needs besides the memory.
 
     Raises:
-        MediaError: The memory is too small, or the picture lies on a device.
+        MediaError: The memory is too small, or the picture has no planes to copy.
     """
+    if isinstance(frame, VideoFrame):
+        frame = frame.on_host()
     about = describe(frame)
     if about.size > len(memory):
         raise MediaError(f"{frame!r} needs {about.size} bytes, and there are {len(memory)}")
@@ -236,6 +239,8 @@ def _planes(about: VideoDescription, memory: memoryview) -> Iterator[tuple[NDArr
 def _over(about: VideoDescription, memory: memoryview) -> NDArray[np.uint8] | None:
     """The memory in the shape that PyAV makes a picture over; None where it cannot."""
     stride = about.strides[0]
+    if about.width * _PACKED.get(about.format, 1) > stride:
+        raise ValueError("the rows are shorter than the picture")
     if about.format in _PLANAR:
         # PyAV 18 works out the height in steps of four rows.
         if about.width % 2 or about.height % 4:

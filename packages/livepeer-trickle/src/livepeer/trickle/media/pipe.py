@@ -99,11 +99,6 @@ class BytePipe:
                     return False
                 self._condition.wait()
 
-    def skip_run(self) -> None:
-        """From the reading thread: read away the rest of this run."""
-        while self.read(LIMIT_BYTES):
-            pass
-
     def _make_room(self) -> None:
         if self._room is not None and self._writer_waits:
             self._writer_waits = False

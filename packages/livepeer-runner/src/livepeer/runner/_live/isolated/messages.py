@@ -20,6 +20,8 @@ SAME: Final = -1
 """The slot of a result that lies where its source does."""
 
 _TRACE_CHARS: Final = 16_000
+# By name: torch is not imported for it.
+_FATAL: Final = {("torch", "OutOfMemoryError"), ("torch", "AcceleratorError")}
 
 
 class Hello(NamedTuple):
@@ -222,11 +224,15 @@ def from_fault(fault: Fault) -> RunnerError:
     return error
 
 
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception, or its cause, means that the model cannot go on in this process."""
+def is_fatal(error: BaseException | None) -> bool:
+    """Whether an exception, or its cause, means that the model cannot go on in its process.
+
+    Used-up memory comes back in pieces at best, and after an error of the device every later call
+    fails too (`torch.AcceleratorError`, from CUDA's "sticky" errors).
+    """
     while error is not None:
         names = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(error).__mro__}
-        if isinstance(error, MemoryError) or ("torch", "OutOfMemoryError") in names:
+        if isinstance(error, MemoryError) or names & _FATAL:
             return True
         error = error.__cause__
     return False

@@ -30,7 +30,7 @@ from livepeer.runner._live.isolated.messages import (
     Start,
     Stop,
     Update,
-    is_out_of_memory,
+    is_fatal,
     to_fault,
 )
 from livepeer.runner._live.isolated.remote import RemoteSession
@@ -169,10 +169,10 @@ class ModelWorker:
                     await session.stage.stop()
 
     def _failed(self, error: BaseException) -> None:
-        """End the process when its memory is used up: nothing that runs in it can be relied on."""
-        if is_out_of_memory(error):
-            _log.critical("the model process is out of memory and ends", exc_info=error)
-            self._channel.send(Failed(f"the model process was out of memory: {error}"))
+        """End the process when nothing that runs in it can be relied on any more."""
+        if is_fatal(error):
+            _log.critical("the model process cannot go on and ends", exc_info=error)
+            self._channel.send(Failed(f"the model cannot go on: {error}"))
             self._channel.flush(_FLUSH_S)
             os._exit(_BROKEN)
 

@@ -1,0 +1,194 @@
+"""The parts of which a model process is made, each on its own."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from livepeer.runner._live.isolated.arena import SLOT_BYTES, Arena
+from livepeer.runner._live.isolated.backoff import Backoff
+from livepeer.runner._live.isolated.channel import BACKLOG_BYTES, Channel
+from livepeer.runner._live.isolated.messages import (
+    Data,
+    Event,
+    Fault,
+    Release,
+    Reply,
+    decode,
+    encode,
+    from_fault,
+    to_fault,
+)
+from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def two_arenas(slots: int) -> Iterator[tuple[Arena, Arena]]:
+    fd = Arena.create(slots)
+    try:
+        yield Arena(fd, slots), Arena(fd, slots)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def two_channels() -> Iterator[tuple[Channel, Channel]]:
+    ours, socket = Channel.pair()
+    theirs = Channel(socket)
+    try:
+        yield ours, theirs
+    finally:
+        ours.close()
+        theirs.close()
+
+
+def test_a_slot_is_taken_again_when_both_have_let_go():
+    with two_arenas(2) as (writer, reader):
+        first, second = writer.take(), writer.take()
+        assert first is not None
+        assert second is not None
+        assert (first.index, second.index) == (0, 1)
+        assert writer.take() is None
+        first.memory[:3] = b"abc"
+        theirs = reader.adopt(0)
+        assert theirs.memory[:3] == b"abc"
+        assert len(theirs.memory) == SLOT_BYTES
+        del theirs
+        assert writer.take() is None, "the writer still holds it"
+        del first
+        again = writer.take()
+        assert again is not None
+        assert again.index == 0
+        del again
+        assert writer.take() is None, "the reader still holds it"
+        writer.give_up(0)
+        assert writer.take() is not None
+        assert reader.held == 2
+        with pytest.raises(IndexError):
+            reader.adopt(2)
+
+
+def test_what_lies_in_a_slot_outlives_the_arena():
+    with two_arenas(1) as (writer, reader):
+        lease = writer.take()
+        assert lease is not None
+        lease.memory[:1] = b"x"
+        memory = reader.adopt(0).memory
+    del writer, reader, lease
+    assert memory[:1] == b"x"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no seals elsewhere")
+def test_nobody_can_take_the_memory_away():
+    fd = Arena.create(1)
+    try:
+        with pytest.raises(PermissionError):
+            os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
+
+
+def test_messages_arrive_in_order_from_many_threads():
+    with two_channels() as (ours, theirs):
+        threads = [
+            threading.Thread(
+                target=lambda who=who: [
+                    ours.send(Event(who, b"%d" % n + b"." * 20_000)) for n in range(200)
+                ]
+            )
+            for who in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        seen: dict[int, list[int]] = {0: [], 1: [], 2: []}
+        for _ in range(600):
+            message = theirs.receive()
+            assert isinstance(message, Event)
+            seen[message.stage].append(int(message.body.rstrip(b".")))
+        assert all(numbers == list(range(200)) for numbers in seen.values())
+        for thread in threads:
+            thread.join()
+        ours.end()
+        assert theirs.receive() is None
+
+
+def test_sending_to_one_who_does_not_read_neither_waits_nor_fills_memory():
+    with two_channels() as (ours, theirs):
+        began = time.monotonic()
+        body = b"x" * 60_000
+        sent = sum(ours.send(Data(0, body), droppable=True) for _ in range(400))
+        assert time.monotonic() - began < 5
+        assert BACKLOG_BYTES // 60_100 <= sent < 250
+        assert ours.send(Release(7)), "what must not be lost is kept"
+        received = 0
+        while not isinstance(message := theirs.receive(), Release):
+            assert isinstance(message, Data)
+            received += 1
+        assert received == sent
+        assert message.stage == 7
+
+
+def test_a_peer_that_is_gone_is_no_error():
+    with two_channels() as (ours, theirs):
+        theirs.end()
+        assert ours.receive() is None
+        assert not ours.send(Release(1)) or not ours.send(Release(1))
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, ("/nowhere/at/all",))
+
+
+@pytest.mark.parametrize("what", [Trap(), Release(Trap()), ["plain"], os.getcwd])  # type: ignore[arg-type]
+def test_only_messages_are_read(what):
+    with pytest.raises(pickle.UnpicklingError, match="is no message"):
+        decode(pickle.dumps(what))
+
+
+def test_what_is_no_message_ends_the_channel(caplog):
+    ours, socket = Channel.pair()
+    data = pickle.dumps(Trap())
+    socket.sendall(len(data).to_bytes(4, "big") + data)
+    assert ours.receive() is None
+    assert "no message" in caplog.text
+    socket.sendall((2**31).to_bytes(4, "big"))
+    assert ours.receive() is None
+    ours.close()
+    socket.close()
+
+
+def test_exceptions_come_over_as_they_are():
+    refused = InvalidParams("no", [{"loc": ("level",), "msg": "m", "type": "t"}])
+    again = from_fault(to_fault(refused))
+    assert isinstance(again, InvalidParams)
+    assert again.errors == refused.errors
+    failed = HookFailed("setup() raised")
+    failed.__cause__ = ValueError("because")
+    again = from_fault(to_fault(failed))
+    assert isinstance(again, HookFailed)
+    assert "ValueError: because" in str(again.__cause__)
+    assert isinstance(from_fault(to_fault(StageAway("gone"))), StageAway)
+    fault = Fault("hook", "text", [], "")
+    assert decode(encode(Reply(3, fault))) == Reply(3, fault)
+
+
+def test_the_wait_grows_only_where_one_failure_follows_another():
+    backoff = Backoff(0.5)
+    assert [backoff.next(3.0), backoff.next(3.0), backoff.next(3.0)] == [0.0, 0.5, 1.0]
+    assert backoff.next(60.0) == 0.0
+    assert backoff.next(1.0) == 0.5
+    failing = Backoff(0.5)
+    assert [failing.next(None) for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    for _ in range(5000):
+        assert failing.next(None) == 10.0
