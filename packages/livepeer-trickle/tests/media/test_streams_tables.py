@@ -67,14 +67,15 @@ def test_of_several_programs_the_first_is_read():
 
 
 def test_a_track_that_is_read_stays_when_others_come_before_it():
-    found = streams_of(
+    tables = [
         packed(0, pat(PMT_PID)),
         packed(PMT_PID, pmt(0x100, {0x100: H264, 0x111: AAC})),
         packed(PMT_PID, pmt(0x100, {0x100: H264, 0x110: AAC, 0x111: AAC}, version=1), 1),
         packed(PMT_PID, pmt(0x100, {0x100: H264, 0x110: AAC}, version=2), 2),
-    )
+    ]
     kept = [(0x100, "video", "h264"), (0x111, "audio", "aac")]
-    assert found == [kept, [kept[0], (0x110, "audio", "aac")]]
+    assert streams_of(*tables[:3]) == [kept]
+    assert streams_of(*tables) == [kept, [kept[0], (0x110, "audio", "aac")]]
 
 
 def test_a_program_that_moves_to_another_pid_is_followed():

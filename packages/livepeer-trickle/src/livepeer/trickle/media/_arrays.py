@@ -10,6 +10,8 @@ from av.error import FFmpegError
 from av.video.reformatter import Interpolation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
 
@@ -128,15 +130,29 @@ def array_to_picture(array: NDArray[Any], format: str | None, like: av.VideoFram
 
 def pixels_to_picture(pixels: NDArray[Any], like: av.VideoFrame) -> av.VideoFrame:
     """A planar picture of (height, width, 1, 3 or 4) RGB from 0 to 255, floats cut off."""
-    channels = pixels.shape[2]
-    if channels > 1 and pixels.strides[2] != pixels.itemsize:
-        # Channels that lie apart, as models give them, are taken as planes: to bring them
-        # together would cost twice what all the rest does.
-        raw = av.VideoFrame(pixels.shape[1], pixels.shape[0], "gbrp")
-        for plane, channel in zip(raw.planes, (1, 2, 0), strict=True):
-            _write(pixels[..., channel], view(plane)[:, : plane.width])
-        return coded_as(raw, like)
-    return coded_as(_packed(pixels, _BY_CHANNELS[channels]), like)
+    # Channels that lie apart, as models give them, are taken as planes: to bring them together
+    # would cost twice what all the rest does.
+    apart = pixels.shape[2] > 1 and pixels.strides[2] != pixels.itemsize
+    return rows_to_picture([pixels], pixels.shape, like, apart=apart)
+
+
+def rows_to_picture(
+    blocks: Iterable[NDArray[Any]], shape: tuple[int, ...], like: av.VideoFrame, *, apart: bool
+) -> av.VideoFrame:
+    """A planar picture of pixels that come some rows at a time; see `pixels_to_picture`."""
+    height, width, channels = shape
+    raw = av.VideoFrame(width, height, "gbrp" if apart else _BY_CHANNELS[channels])
+    planes = [view(plane) for plane in raw.planes]
+    row = 0
+    for block in blocks:
+        end = row + len(block)
+        if apart:
+            for plane, channel in zip(planes, (1, 2, 0), strict=True):
+                _write(block[..., channel], plane[row:end, :width])
+        else:
+            _write_packed(block, planes[0][row:end])
+        row = end
+    return coded_as(raw, like)
 
 
 def planes_to_picture(
@@ -219,12 +235,15 @@ def _pixels(array: NDArray[np.uint8], format: str) -> NDArray[np.uint8]:
 
 
 def _packed(pixels: NDArray[Any], format: str) -> av.VideoFrame:
-    height, width, channels = pixels.shape
     # Copied, because swscale reads beyond the last pixel; PyAV's frames have room for that.
-    raw = av.VideoFrame(width, height, format)
-    rows = view(raw.planes[0])[:, : width * channels]
-    _write(pixels, rows.reshape(height, width, channels) if channels > 1 else rows[..., None])
+    raw = av.VideoFrame(pixels.shape[1], pixels.shape[0], format)
+    _write_packed(pixels, view(raw.planes[0]))
     return raw
+
+
+def _write_packed(pixels: NDArray[Any], rows: NDArray[np.uint8]) -> None:
+    _, width, channels = pixels.shape
+    _write(pixels, rows[:, : width * channels].reshape(pixels.shape))
 
 
 def _stacked(array: NDArray[np.uint8], format: str) -> av.VideoFrame:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 
 import numpy as np
 
-from ._arrays import on_device, picture_to_array, pixels_to_picture, sound_to_array
+from ._arrays import on_device, picture_to_array, pixels_to_picture, rows_to_picture, sound_to_array
 from ._device import (
     after_codec,
     device_of,
@@ -23,6 +23,7 @@ from ._device import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TypeAlias
 
     import av
@@ -42,6 +43,9 @@ _TO_LEVELS: Final[dict[TensorRange, tuple[float, float]]] = {
     "unit": (255.0, 0.0),
     "uint8": (1.0, 0.0),
 }
+
+# Values of a float tensor that are worked on at a time: 1 MiB, which stays in the cache.
+_BLOCK: Final = 256 * 1024
 
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
@@ -82,16 +86,30 @@ def tensor_to_picture(
     pixels = _pixels(tensor)
     if range is None:
         range = "uint8" if tensor.dtype == lib.uint8 else "signed"
+    _check(range)
     if tensor.dtype == lib.uint8 and range != "uint8":
         raise ValueError(f"a tensor of {_describe(tensor)} is not in the range {range!r}")
-    height, width, _ = pixels.shape
+    height, width, channels = pixels.shape
     if pixels.device.type != "cpu" and height % 2 == 0 and width % 2 == 0:
         return picture_of_levels(_levels(pixels, range, 0.0), like)
-    if tensor.dtype != lib.uint8:
-        # Half a level more, so that what cuts off the fraction rounds.
-        pixels = _levels(pixels, range, 0.5)
-    array: NDArray[Any] = pixels.cpu().numpy()
-    return pixels_to_picture(array, like)
+    pixels = pixels.cpu()
+    if tensor.dtype == lib.uint8:
+        array: NDArray[Any] = pixels.numpy()
+        return pixels_to_picture(array, like)
+    apart = channels > 1 and pixels.stride(2) != 1
+    blocks = _blocks(pixels, range, max(1, _BLOCK // (width * channels)))
+    return rows_to_picture(blocks, (height, width, channels), like, apart=apart)
+
+
+def _blocks(pixels: Tensor, range: TensorRange, rows: int) -> Iterator[NDArray[Any]]:
+    """Levels of some rows at a time, always in the same memory, with half a level more.
+
+    By which what cuts off the fraction rounds.
+    """
+    lib = load_torch()
+    room: Tensor = lib.empty_like(pixels[:rows], dtype=lib.float32)
+    for part in lib.split(pixels, rows):
+        yield _levels(part, range, 0.5, room[: len(part)]).numpy()
 
 
 def sound_to_tensor(raw: av.AudioFrame, device: Device | None, dtype: DType | None) -> Tensor:
@@ -157,10 +175,14 @@ def _expected(tensor: Tensor) -> str:
     return expected
 
 
-def _in_range(levels: Tensor, range: TensorRange, dtype: DType | None) -> Tensor:
-    lib = load_torch()
+def _check(range: str) -> None:
     if range not in _TO_LEVELS:
         raise ValueError(f"range {range!r} is none of {', '.join(map(repr, _TO_LEVELS))}")
+
+
+def _in_range(levels: Tensor, range: TensorRange, dtype: DType | None) -> Tensor:
+    lib = load_torch()
+    _check(range)
     if range == "uint8":
         whole = levels if levels.dtype == lib.uint8 else levels.round_()
         return whole.to(dtype or lib.uint8)
@@ -171,12 +193,10 @@ def _in_range(levels: Tensor, range: TensorRange, dtype: DType | None) -> Tensor
     return values if dtype is None else values.to(dtype)
 
 
-def _levels(pixels: Tensor, range: TensorRange, more: float) -> Tensor:
-    """From 0 to 255 in float32; a new tensor with the strides of the old."""
+def _levels(pixels: Tensor, range: TensorRange, more: float, room: Tensor | None = None) -> Tensor:
+    """From 0 to 255 in float32, in a new tensor or in `room`, with the strides of the old."""
     lib = load_torch()
-    if range not in _TO_LEVELS:
-        raise ValueError(f"range {range!r} is none of {', '.join(map(repr, _TO_LEVELS))}")
     factor, offset = _TO_LEVELS[range]
     start = lib.tensor(offset + more, dtype=lib.float32, device=pixels.device)
-    levels: Tensor = lib.add(start, pixels.to(lib.float32), alpha=factor)
+    levels: Tensor = lib.add(start, pixels.to(lib.float32), alpha=factor, out=room)
     return levels.clamp_(0.0, 255.0)
