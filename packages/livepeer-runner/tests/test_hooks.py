@@ -310,3 +310,18 @@ async def test_a_slow_hook_has_a_bounded_latency():
     assert counts["dropped"]["slow"] > 30
     assert counts["latency_ms"]["p99"] < 600  # on a machine that does much else
     assert numbers(frames) == sorted(set(numbers(frames)))
+
+
+class Later(LivePipeline):
+    def process_video(self, frame: VideoFrame) -> None:
+        self.emit_frame(frame)
+
+
+async def test_a_clock_that_begins_anew_makes_no_frame_late():
+    async with live_session(Later(), emit_drain_s=0.3) as session:
+        await session.publish(*clip(20, first=60))
+        await session.publish(*clip(20, first=0))
+        frames = await session.frames()
+        counts = await session.event("end_of_stream")
+    assert counts["dropped"] == {}
+    assert numbers(frames) == [*range(60, 80), *range(20)]

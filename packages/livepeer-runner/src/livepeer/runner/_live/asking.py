@@ -7,11 +7,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from livepeer.runner._live.outbox import Outbox, Overlay, Waiting
-from livepeer.trickle.media import AccessUnit, Item, Kind, StreamInfo, VideoFrame
+from livepeer.runner._live.outbox import ClockRestart, Outbox, Overlay, Waiting
+from livepeer.trickle.media import AccessUnit, Kind, StreamInfo, VideoFrame
 
 if TYPE_CHECKING:
-    from livepeer.runner._live.frame_queue import FrameQueue
+    from livepeer.runner._live.frame_queue import FrameQueue, Queued
     from livepeer.runner._live.stage import Answer, Frame, Stage
     from livepeer.runner._live.stats import SessionStats
     from livepeer.runner.settings import Settings
@@ -68,8 +68,8 @@ class Asking:
         """Let `run` end at its next step. Idempotent."""
         self._interrupted.set()
 
-    def _asked(self, item: Item) -> Waiting | None:
-        if isinstance(item, (AccessUnit, StreamInfo)):
+    def _asked(self, item: Queued) -> Waiting | None:
+        if isinstance(item, (AccessUnit, StreamInfo, ClockRestart)):
             return item
         kind: Kind = "video" if isinstance(item, VideoFrame) else "audio"
         return self._ask(item) if kind in self._stage.kinds else item

@@ -49,9 +49,13 @@ class Encoding:
         }
         if codecs == self._codecs or not codecs:
             return []
-        pieces = self.flush()
+        # What is left of sound that goes must go before it.
+        pieces = [] if "audio" in codecs else self._mux(self._audio.flush())
         self._codecs = codecs
-        self._segmenter = Segmenter(codecs, segment_s=self._segment_s)
+        if self._segmenter is None:
+            self._segmenter = Segmenter(codecs, segment_s=self._segment_s)
+        else:
+            self._segmenter.change(codecs)
         return pieces
 
     def _mux(self, units: list[AccessUnit]) -> list[Piece]:

@@ -7,10 +7,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+from livepeer.runner._live.outbox import ClockRestart
 from livepeer.trickle.media import Item, VideoFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Queued = Item | ClockRestart
 
 OTHER_ITEMS = 512
 """How many audio frames and packets may wait; beyond that the source waits."""
@@ -37,7 +40,7 @@ class FrameQueue:
         self._wait_s = video_wait_s
         self._drop = policy == "drop"
         self._dropped = dropped
-        self._items: deque[Item] = deque()
+        self._items: deque[Queued] = deque()
         self._came: deque[float] = deque()  # of the pictures among them
         self._got_came = 0.0
         self._closed = False
@@ -46,7 +49,7 @@ class FrameQueue:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, item: Item) -> bool:
+    def put(self, item: Queued) -> bool:
         """Append an item; False when the queue was closed and it is lost."""
         video = isinstance(item, VideoFrame)
         with self._condition:
@@ -62,7 +65,7 @@ class FrameQueue:
             self._condition.notify_all()
             return True
 
-    def get(self) -> Item | None:
+    def get(self) -> Queued | None:
         """The next item; None when the queue is closed and empty."""
         with self._condition:
             while not self._items:

@@ -34,7 +34,14 @@ class Overlay:
     source: VideoFrame
 
 
-Waiting = Answer | AccessUnit | StreamInfo | VideoFrame | AudioFrame | Emitted | Overlay
+@dataclass(frozen=True, slots=True)
+class ClockRestart:
+    """From here on the source's clock is another one, which began further back."""
+
+
+Waiting = (
+    ClockRestart | Answer | AccessUnit | StreamInfo | VideoFrame | AudioFrame | Emitted | Overlay
+)
 
 
 class Outbox:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from livepeer.runner._live.encoding import Encoding
-from livepeer.runner._live.outbox import Emitted, Outbox, Overlay
+from livepeer.runner._live.outbox import ClockRestart, Emitted, Outbox, Overlay
 from livepeer.runner._live.overlay import LoadingOverlay
 from livepeer.runner._live.stage import Answer
 from livepeer.runner.errors import HookFailed, StageAway
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from livepeer.runner.settings import Settings
 
 _log = logging.getLogger(__name__)
-
-_NEW_CLOCK_S = 10.0
-"""A frame that lies further back than this belongs to a clock that began anew, and is not late."""
 
 _ENTERED = 1024
 
@@ -76,6 +73,8 @@ class Publishing:
                 self._publish_answer(item)
             elif isinstance(item, Overlay):
                 self._encode(self._overlay.frame(item.source))
+            elif isinstance(item, ClockRestart):
+                self._last_s.clear()
             elif isinstance(item, Emitted):
                 self._publish_emitted(item.frame)
             else:
@@ -116,7 +115,7 @@ class Publishing:
 
     def _publish_emitted(self, frame: Frame) -> None:
         last_s = self._last_s.get(type(frame))
-        if last_s is not None and 0 < last_s - frame.time < _NEW_CLOCK_S:
+        if last_s is not None and frame.time < last_s:
             self._stats.drop("late")
             return
         self._publish(frame)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from livepeer.runner._live.asking import Asking
 from livepeer.runner._live.frame_queue import FrameQueue
 from livepeer.runner._live.handover import Handover
-from livepeer.runner._live.outbox import Outbox
+from livepeer.runner._live.outbox import ClockRestart, Outbox
 from livepeer.runner._live.publishing import Publishing
 from livepeer.runner._live.threads import run_in_thread
 from livepeer.trickle.aio import cancel_and_wait
@@ -23,6 +23,7 @@ from livepeer.trickle.media import (
     Piece,
     StreamInfo,
     VideoFrame,
+    restarts,
 )
 
 if TYPE_CHECKING:
@@ -153,11 +154,14 @@ class Transform:
             self._pipe.close()
 
     def _decode_all(self) -> None:
-        items = iter(MediaReader(self._pipe, decode=self._stage.kinds))
+        last_pts: int | None = None
         try:
             began = time.thread_time()
-            for item in items:
+            for item in MediaReader(self._pipe, decode=self._stage.kinds):
                 if isinstance(item, VideoFrame):
+                    if last_pts is not None and restarts(last_pts, item.pts):
+                        self._frames.put(ClockRestart())
+                    last_pts = item.pts
                     self._stats.took("decode", time.thread_time() - began)
                     self._publishing.entered(item)
                 if not isinstance(item, StreamInfo):

@@ -6,7 +6,7 @@ try:
     from ._hardware import Hardware, hardware_fault
     from ._tensors import TensorRange
     from .adts import ADTSHeader, is_adts
-    from .clock import TIME_BASE, to_ticks
+    from .clock import TIME_BASE, restarts, to_ticks
     from .encoder import AudioEncoder, EncoderOptions, VideoEncoder
     from .frames import AudioFrame, VideoFrame, as_frame
     from .pipe import BytePipe
@@ -44,5 +44,6 @@ __all__ = [
     "begins_h264_sequence",
     "hardware_fault",
     "is_adts",
+    "restarts",
     "to_ticks",
 ]
