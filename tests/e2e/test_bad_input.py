@@ -226,7 +226,7 @@ def test_a_predict_that_raises(tmp_path: Path) -> None:
         ((GRAYSCALE, "--input", CLIP, "--call", "{}"), "--input and --call exclude each other"),
         ((HELLO_WORLD, "--input", CLIP), "HelloWorld is a batch pipeline: use --call"),
         ((GRAYSCALE, "--call", "{}"), "Grayscale is a live pipeline: use --input"),
-        ((GRAYSCALE, "--output", "out.mp4"), "--output, --fast and --live go with --input"),
+        ((GRAYSCALE, "--output", "out.mp4"), "--output and --fast go with --input"),
         ((GRAYSCALE, "--input", CLIP, "--fast", "--live"), "--fast and --live exclude each other"),
         ((GRAYSCALE, "--input", CLIP, "--params", "{"), "--params is no JSON"),
         ((GRAYSCALE, "--input", CLIP, "--params", "[]"), "--params must be a JSON object"),

@@ -263,7 +263,8 @@ async def test_a_stream_lives_by_its_keep_alives(
         ):
             await asyncio.sleep(1.6)
             assert diary.stops == 0
-        async with network.client(keep_alive_s=60) as silent:
+        # One keep-alive, and then none for longer than the runner waits.
+        async with network.client(keep_alive_s=1.6) as silent:
             job = await start(silent, runner.name)
             watched = await watch(job)
             stop = await watched.event("stop")

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     pictures until it answers. Not with the policy `wait`."""
     emit_drain_s: Seconds = 1.0
     """When the input has ended, how long after the last emitted frame another one is awaited."""
+    hardware: Literal["none", "auto", "cuda"] = "none"
+    """Where video is decoded and encoded: `cuda` on an NVIDIA GPU, `auto` there if it can be; what
+    cannot be done there is done by the CPU, with a line in the log."""
     segment_s: float = Field(1.0, gt=0)
     """Length of an output segment."""
     heartbeat_interval_s: float = Field(10.0, gt=0)

@@ -7,6 +7,7 @@ from livepeer.trickle.media import (
     AudioEncoder,
     AudioFrame,
     EncoderOptions,
+    Hardware,
     Item,
     Kind,
     Piece,
@@ -20,9 +21,9 @@ from livepeer.trickle.media import (
 class Encoding:
     """One encoder for each kind and one muxer, for as long as the streams stay what they are."""
 
-    def __init__(self, segment_s: float) -> None:
+    def __init__(self, segment_s: float, hardware: Hardware) -> None:
         self._segment_s = segment_s
-        self._video = VideoEncoder(EncoderOptions(key_every_s=segment_s))
+        self._video = VideoEncoder(EncoderOptions(key_every_s=segment_s, hardware=hardware))
         self._audio = AudioEncoder()
         self._codecs: dict[Kind, str] = {}
         self._segmenter: Segmenter | None = None

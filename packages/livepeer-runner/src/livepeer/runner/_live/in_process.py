@@ -13,7 +13,7 @@ from livepeer.runner._live.author import AuthorThread, context_of
 from livepeer.runner._live.parameters import Parameters
 from livepeer.runner._live.stage import Answer, Frame
 from livepeer.runner._stream import attach, detach
-from livepeer.runner.errors import HookFailed, RunnerError, StageAway
+from livepeer.runner.errors import HookFailed, StageAway
 from livepeer.runner.frames import as_frames
 from livepeer.runner.live import LivePipeline
 from livepeer.runner.state import PipelineState
@@ -150,7 +150,7 @@ class InProcessStage:
         """Validate, then run `on_stream_start`."""
         values = self._parameters.merged(params)
         self._stream.params = self._parameters.validated(values)
-        await self._call(self._pipeline.on_stream_start, self._stream.params)
+        await self._call("on_stream_start", self._pipeline.on_stream_start, self._stream.params)
         self._parameters.accept(values)
 
     async def update(self, params: Mapping[str, JsonValue]) -> None:
@@ -161,7 +161,7 @@ class InProcessStage:
         try:
             # Without a class to fill in the rest, the hook is told what was sent.
             told = dict(params) if self._pipeline.Params is None else validated
-            await self._call(self._apply, validated, told)
+            await self._call("on_params_update", self._apply, validated, told)
         except BaseException:
             self._stream.params = before
             raise
@@ -171,7 +171,7 @@ class InProcessStage:
 
     async def stop(self) -> None:
         """Run `on_stream_stop`."""
-        await self._call(self._pipeline.on_stream_stop)
+        await self._call("on_stream_stop", self._pipeline.on_stream_stop)
 
     def submit(self, frame: Frame) -> Answer:
         """Run `process_video` or `process_audio`."""
@@ -187,7 +187,7 @@ class InProcessStage:
                 answer.give(item)
 
         def finish(error: BaseException | None) -> None:
-            answer.finish(None if error is None else _failed(hook, error))
+            answer.finish(None if error is None else self._failed(hook.__name__, error))
 
         self._author.ask(self._context, hook, answer, deliver, finish)
         return answer
@@ -212,11 +212,17 @@ class InProcessStage:
         self._stream.params = params
         return self._pipeline.on_params_update(told)
 
-    async def _call(self, hook: Callable[..., Any], *args: object) -> None:
+    async def _call(self, name: str, hook: Callable[..., Any], *args: object) -> None:
         try:
             await self._author.call(self._stream, hook, *args)
         except Exception as error:
-            raise _failed(hook, error) from error
+            raise self._failed(name, error) from error
+
+    def _failed(self, hook: str, error: BaseException) -> HookFailed:
+        name = f"{type(self._pipeline).__name__}.{hook}"
+        failed = HookFailed(f"{name}() raised {type(error).__name__}: {error}")
+        failed.__cause__ = error
+        return failed
 
 
 def processed_kinds(pipeline: LivePipeline) -> frozenset[Kind]:
@@ -232,10 +238,3 @@ def processed_kinds(pipeline: LivePipeline) -> frozenset[Kind]:
     if overridden("process_audio"):
         kinds.add("audio")
     return frozenset(kinds)
-
-
-def _failed(hook: Callable[..., Any], error: BaseException) -> RunnerError:
-    name = "on_params_update" if hook.__name__ == "_apply" else hook.__qualname__
-    failed = HookFailed(f"{name}() raised {type(error).__name__}: {error}")
-    failed.__cause__ = error
-    return failed

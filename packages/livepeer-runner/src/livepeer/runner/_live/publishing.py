@@ -40,7 +40,7 @@ class Publishing:
 
     Args:
         outbox: Answers, copied units and emitted frames.
-        settings: `live_policy`, `overlay_after_s` and `segment_s` are read.
+        settings: `live_policy`, `overlay_after_s`, `segment_s` and `hardware` are read.
         stats: Where things are counted.
         send: Takes each piece; False when no more are wanted.
         report: Told each hook failure that begins a run of failures.
@@ -59,7 +59,7 @@ class Publishing:
         self._stats = stats
         self._send = send
         self._report = report
-        self._encoding = Encoding(settings.segment_s)
+        self._encoding = Encoding(settings.segment_s, settings.hardware)
         self._overlay = LoadingOverlay()
         self._interrupted = threading.Event()
         self._failing = False

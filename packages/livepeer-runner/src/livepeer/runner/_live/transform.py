@@ -92,6 +92,7 @@ class Transform:
             lambda: stats.drop("slow"),
         )
         self._outbox = Outbox(stage.frames_in_flight)
+        self._reader = MediaReader(self._pipe, decode=stage.kinds, hardware=settings.hardware)
         self._handover = Handover()
         self._asking = Asking(self._frames, self._outbox, stage, settings, stats)
         self._publishing = Publishing(self._outbox, settings, stats, self._hand_over, report)
@@ -157,7 +158,7 @@ class Transform:
         last_pts: int | None = None
         try:
             began = time.thread_time()
-            for item in MediaReader(self._pipe, decode=self._stage.kinds):
+            for item in self._reader:
                 if isinstance(item, VideoFrame):
                     if last_pts is not None and restarts(last_pts, item.pts):
                         self._frames.put(ClockRestart())

@@ -73,8 +73,8 @@ class Request:
         """Raise `UsageError` for options that exclude each other, and for JSON that is none."""
         if self.input is not None and self.call is not None:
             raise UsageError("--input and --call exclude each other")
-        if self.input is None and (self.output is not None or self.fast or self.live):
-            raise UsageError("--output, --fast and --live go with --input")
+        if self.input is None and (self.output is not None or self.fast):
+            raise UsageError("--output and --fast go with --input")
         if self.fast and self.live:
             raise UsageError("--fast and --live exclude each other: a live stream has its own pace")
         for option, text in (("--call", self.call), ("--params", self.params)):

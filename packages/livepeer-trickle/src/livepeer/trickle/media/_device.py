@@ -1,5 +1,7 @@
 """Pictures in the memory of a device: NV12 to RGB and back by torch, with no copy to the host.
 
+Also the only module that imports torch, when it is called and not before.
+
 Nothing here is of one kind of device but `device_of` and what it is used for. Of FFmpeg's only
 CUDA's pictures can be seen by torch.
 """
@@ -17,10 +19,15 @@ from ._arrays import PLANAR, coded_as, color_like, on_device, planar_of, planes_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from typing import TypeAlias
 
     import torch
     from av.video.frame import CudaContext
     from numpy.typing import NDArray
+
+    Tensor: TypeAlias = torch.Tensor
+    Device: TypeAlias = torch.device | str
+    DType: TypeAlias = torch.dtype
 
 # Weights of red and blue in luma, by the number of the matrix (ITU-T H.273, table 4); what is
 # unspecified counts as BT.601, as in swscale.
@@ -56,20 +63,20 @@ def lies_as_nv12(raw: av.VideoFrame) -> bool:
     return raw.sw_format is not None and raw.sw_format.name == "nv12"
 
 
-def levels_of_nv12(raw: av.VideoFrame) -> torch.Tensor:
+def levels_of_nv12(raw: av.VideoFrame) -> Tensor:
     """RGB from 0 to 255 as (height, width, 3) float32, computed where the NV12 picture lies."""
     lib = load_torch()
     luma, chroma = (plane.to(lib.float32) for plane in plane_tensors(raw))
     coding = _coding(raw, luma.device)
     height, width = luma.shape
-    levels: torch.Tensor = (luma - coding.offset[0]).unsqueeze(-1) * coding.to_rgb[0]
+    levels: Tensor = (luma - coding.offset[0]).unsqueeze(-1) * coding.to_rgb[0]
     colors = (chroma - coding.offset[1:]) @ coding.to_rgb[1:]
     # Each chroma sample is that of a square of four pixels.
     levels.view(height // 2, 2, width // 2, 2, 3).add_(colors[:, None, :, None, :])
     return levels.clamp_(0.0, 255.0)
 
 
-def nv12_of_levels(levels: torch.Tensor, like: av.VideoFrame) -> tuple[torch.Tensor, torch.Tensor]:
+def nv12_of_levels(levels: Tensor, like: av.VideoFrame) -> tuple[Tensor, Tensor]:
     """Planes of (height, width) and (height / 2, width / 2, 2) uint8 of RGB from 0 to 255.
 
     Args:
@@ -88,7 +95,7 @@ def nv12_of_levels(levels: torch.Tensor, like: av.VideoFrame) -> tuple[torch.Ten
     )
 
 
-def picture_of_levels(levels: torch.Tensor, like: av.VideoFrame) -> av.VideoFrame:
+def picture_of_levels(levels: Tensor, like: av.VideoFrame) -> av.VideoFrame:
     """A picture coded as `like` is, of RGB from 0 to 255, computed where the tensor lies.
 
     Args:
@@ -112,11 +119,11 @@ def picture_of_levels(levels: torch.Tensor, like: av.VideoFrame) -> av.VideoFram
     return coded_as(planes_to_picture(flat, width, height, planar_of(like)), like)
 
 
-def plane_tensors(raw: av.VideoFrame) -> list[torch.Tensor]:
+def plane_tensors(raw: av.VideoFrame) -> list[Tensor]:
     """The planes where they lie, by DLPack; no copy."""
     lib = load_torch()
     # As capsules: torch would ask for an order of streams, which PyAV refuses.
-    tensors: list[torch.Tensor] = []
+    tensors: list[Tensor] = []
     for plane in raw.planes:
         export = cast("Callable[[], object]", plane.__dlpack__)  # pyright: ignore[reportUnknownMemberType]
         tensors.append(lib.utils.dlpack.from_dlpack(export()))
@@ -126,9 +133,9 @@ def plane_tensors(raw: av.VideoFrame) -> list[torch.Tensor]:
 class _Coding(NamedTuple):
     """How RGB of 0 to 255 is coded: yuv = rgb @ to_yuv + offset, and back."""
 
-    to_yuv: torch.Tensor
-    to_rgb: torch.Tensor
-    offset: torch.Tensor
+    to_yuv: Tensor
+    to_rgb: Tensor
+    offset: Tensor
 
 
 def _coding(raw: av.VideoFrame, device: torch.device) -> _Coding:
@@ -152,8 +159,8 @@ def _coding_on(weights: tuple[float, float], full: bool, device: torch.device) -
         ]
     )
 
-    def tensor(values: NDArray[np.float64]) -> torch.Tensor:
-        there: torch.Tensor = lib.from_numpy(values.astype(np.float32)).to(device)
+    def tensor(values: NDArray[np.float64]) -> Tensor:
+        there: Tensor = lib.from_numpy(values.astype(np.float32)).to(device)
         return there
 
     offset = np.array([0.0 if full else 16.0, 128.0, 128.0])

@@ -1,8 +1,7 @@
 """Pictures and sound as torch tensors, and back.
 
-With `_device` the only module that knows torch, which is imported when it is called and not
-before. Below the frames: it knows PyAV's alone. Arithmetic is done in float32, whatever goes in or
-comes out.
+Below the frames: it knows PyAV's alone. Arithmetic is done in float32, whatever goes in or comes
+out.
 """
 
 from __future__ import annotations
@@ -24,15 +23,11 @@ from ._device import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import TypeAlias
 
     import av
-    import torch
     from numpy.typing import NDArray
 
-    Tensor: TypeAlias = torch.Tensor
-    Device: TypeAlias = torch.device | str
-    DType: TypeAlias = torch.dtype
+    from ._device import Device, DType, Tensor
 
 TensorRange = Literal["signed", "unit", "uint8"]
 """What the values of a picture mean: -1 to 1, 0 to 1, or 0 to 255."""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ._tensors import Device, DType, Tensor as Tensor, TensorRange
+    from ._device import Device, DType, Tensor as Tensor
+    from ._tensors import TensorRange
 
     Array: TypeAlias = NDArray[Any]
 
