@@ -48,8 +48,9 @@ def test_the_classes_of_the_readme_are_complete_capabilities(block: str, tmp_pat
             process.terminate()
 
 
-def test_the_readme_has_both_kinds_of_capability():
-    assert [bool(re.search(r"\(LivePipeline\)", block)) for block in CLASSES] == [True, False]
+def test_the_readme_has_each_kind_of_capability():
+    kinds = [re.search(r"\((?:Live)?Pipeline\)|@pipeline", block) for block in CLASSES]
+    assert [kind and kind[0] for kind in kinds] == ["(LivePipeline)", "@pipeline", "(Pipeline)"]
 
 
 def test_every_setting_is_documented_with_its_variables_and_default():

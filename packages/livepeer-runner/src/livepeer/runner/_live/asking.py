@@ -98,6 +98,7 @@ class Asking:
 
     def _submit(self, frame: Frame) -> Answer:
         answer, began = self._stage.submit(frame), time.monotonic()
+        self._forget_done()
         self._open.append((answer, began))
 
         def done() -> None:
@@ -109,10 +110,13 @@ class Asking:
 
     def _is_overdue(self) -> bool:
         """Whether the author has kept a frame for so long that others must not wait for it."""
-        while self._open and self._open[0][0].done:
-            self._open.popleft()
+        self._forget_done()
         waits = bool(self._open) and time.monotonic() - self._open[0][1] > self._overlay_after_s
         return self._live and waits
+
+    def _forget_done(self) -> None:
+        while self._open and self._open[0][0].done:
+            self._open.popleft()
 
     def _cover(self, frame: Frame) -> Overlay | None:
         self._stats.drop("away")
