@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import av
-import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import Interpolation
+
+from ._numpy import np
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

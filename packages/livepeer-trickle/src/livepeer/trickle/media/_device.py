@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import av
-import numpy as np
 
 from ._arrays import PLANAR, coded_as, color_like, on_device, planar_of, planes_to_picture
+from ._numpy import np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

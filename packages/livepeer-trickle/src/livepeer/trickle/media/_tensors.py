@@ -9,8 +9,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 
-import numpy as np
-
 from ._arrays import on_device, picture_to_array, pixels_to_picture, rows_to_picture, sound_to_array
 from ._device import (
     after_codec,
@@ -20,6 +18,7 @@ from ._device import (
     load_torch,
     picture_of_levels,
 )
+from ._numpy import np
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

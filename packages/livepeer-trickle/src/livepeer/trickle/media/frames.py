@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import av
-import numpy as np
 from av.frame import Frame
 
 from ._arrays import (
@@ -16,6 +15,7 @@ from ._arrays import (
     sound_to_array,
     view,
 )
+from ._numpy import np
 from ._tensors import (
     is_tensor,
     picture_to_tensor,
