@@ -69,7 +69,10 @@ class Asking:
         self._interrupted.set()
 
     def _asked(self, item: Queued) -> Waiting | None:
-        if isinstance(item, (AccessUnit, StreamInfo, ClockRestart)):
+        if isinstance(item, ClockRestart):
+            self._await_answers()
+            return item
+        if isinstance(item, (AccessUnit, StreamInfo)):
             return item
         kind: Kind = "video" if isinstance(item, VideoFrame) else "audio"
         return self._ask(item) if kind in self._stage.kinds else item
@@ -113,6 +116,13 @@ class Asking:
         self._forget_done()
         waits = bool(self._open) and time.monotonic() - self._open[0][1] > self._overlay_after_s
         return self._live and waits
+
+    def _await_answers(self) -> None:
+        """For a while, until no frame is open: what hooks emit for one comes before what follows."""
+        until = time.monotonic() + self._overlay_after_s
+        while self._open and not self._interrupted.is_set() and time.monotonic() < until:
+            self._forget_done()
+            time.sleep(_AWAY_POLL_S)
 
     def _forget_done(self) -> None:
         while self._open and self._open[0][0].done:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ENTERED = 1024
+_AHEAD_S = 2.0
 
 
 class Publishing:
@@ -64,6 +65,7 @@ class Publishing:
         self._interrupted = threading.Event()
         self._failing = False
         self._last_s: dict[type[Frame], float] = {}
+        self._source_s: float | None = None
         self._entered: dict[float, float] = {}
 
     def run(self) -> None:
@@ -93,6 +95,7 @@ class Publishing:
             del self._entered[next(iter(self._entered))]
 
     def _publish_answer(self, answer: Answer) -> None:
+        self._source_s = answer.source.time
         try:
             while (frame := answer.get(self._patience_s)) is not None:
                 self._publish(frame)
@@ -115,7 +118,9 @@ class Publishing:
 
     def _publish_emitted(self, frame: Frame) -> None:
         last_s = self._last_s.get(type(frame))
-        if last_s is not None and frame.time < last_s:
+        # One that lies ahead of the source is of a clock that the source no longer has.
+        is_old = self._source_s is not None and frame.time > self._source_s + _AHEAD_S
+        if is_old or (last_s is not None and frame.time < last_s):
             self._stats.drop("late")
             return
         self._publish(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import av
@@ -26,7 +27,7 @@ from ._tensors import (
 from .clock import TIME_BASE
 
 if TYPE_CHECKING:
-    from fractions import Fraction
+    from numbers import Rational
     from typing import Self, TypeAlias
 
     from numpy.typing import NDArray
@@ -40,6 +41,13 @@ __all__ = ["AudioFrame", "VideoFrame", "as_frame"]
 
 
 _Raw = TypeVar("_Raw", bound=Frame)
+
+
+def _fraction(ratio: Rational | None) -> Fraction | None:
+    """PyAV 19 has a rational of its own, which lacks what a fraction can do."""
+    if ratio is None or isinstance(ratio, Fraction):
+        return ratio
+    return Fraction(int(ratio.numerator), int(ratio.denominator))
 
 
 class _Timed(Generic[_Raw]):
@@ -58,7 +66,7 @@ class _Timed(Generic[_Raw]):
     @property
     def time_base(self) -> Fraction:
         """The unit of `pts` in seconds."""
-        return self.raw.time_base or TIME_BASE
+        return _fraction(self.raw.time_base) or TIME_BASE
 
     @property
     def time(self) -> float:
@@ -94,7 +102,7 @@ class VideoFrame(_Timed[av.VideoFrame]):
 
     def __init__(self, raw: av.VideoFrame, *, sample_aspect_ratio: Fraction | None = None) -> None:
         super().__init__(raw)
-        self.sample_aspect_ratio = sample_aspect_ratio
+        self.sample_aspect_ratio = _fraction(sample_aspect_ratio)
 
     @property
     def width(self) -> int:
