@@ -118,7 +118,7 @@ class Asking:
         return self._live and waits
 
     def _await_answers(self) -> None:
-        """For a while, until no frame is open: what hooks emit for one comes before what follows."""
+        """For a while, until no frame is open: what its hook emits comes before what follows."""
         until = time.monotonic() + self._overlay_after_s
         while self._open and not self._interrupted.is_set() and time.monotonic() < until:
             self._forget_done()

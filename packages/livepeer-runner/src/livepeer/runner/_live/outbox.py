@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
+from typing import Literal
 
 from livepeer.runner._live.stage import Answer, Frame
 from livepeer.trickle.media import AccessUnit, AudioFrame, StreamInfo, VideoFrame
@@ -13,11 +14,15 @@ from livepeer.trickle.media import AccessUnit, AudioFrame, StreamInfo, VideoFram
 PICTURES = 4
 """How many pictures, answered or not, may wait beside those that are in flight."""
 
-OTHERS = 512
-"""How much sound, copied units among it, may wait."""
+SOUNDS = 512
+"""How much sound, copied units among it, may wait; emitted sound for itself."""
 
-EMITTED = 8
-"""How many emitted frames may wait; the oldest is dropped for one more."""
+EMITTED_PICTURES = 64
+"""How many emitted pictures may wait; the oldest is dropped for one more."""
+
+HOLD_BACK = 8
+"""With so many emitted pictures waiting no more of the source is handed to hooks: it waits before
+them, and gives way there if it must."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,9 @@ Waiting = (
 )
 
 
+_Class = Literal["picture", "sound", "emitted picture", "emitted sound"]
+
+
 class Outbox:
     """A queue that keeps order; one thread puts, any thread emits, one thread gets.
 
@@ -54,9 +62,14 @@ class Outbox:
     def __init__(self, in_flight: int) -> None:
         self.last_emit: float | None = None
         """When a frame was emitted last, by the monotonic clock."""
-        self._picture_limit = PICTURES + in_flight
+        self._limits: dict[_Class, int] = {
+            "picture": PICTURES + in_flight,
+            "sound": SOUNDS,
+            "emitted picture": EMITTED_PICTURES,
+            "emitted sound": SOUNDS,
+        }
         self._items: deque[Waiting] = deque()
-        self._pictures = self._emitted = 0
+        self._waiting: Counter[_Class] = Counter()
         self._closed = False
         self._condition = threading.Condition()
 
@@ -65,27 +78,27 @@ class Outbox:
 
     def put(self, item: Waiting) -> bool:
         """Append, once there is room; False when the box was closed and the item is lost."""
-        picture = _is_picture(item)
+        of = _class(item)
         with self._condition:
-            while not self._closed and self._is_full(picture):
+            while not self._closed and not self._has_room(of):
                 self._condition.wait()
             if self._closed:
                 return False
-            self._items.append(item)
-            self._pictures += picture
-            self._condition.notify_all()
+            self._append(item, of)
             return True
 
     def emit(self, frame: Frame) -> bool:
         """Append an emitted frame; False when a frame, an older one or itself, was dropped."""
+        item = Emitted(frame)
+        of = _class(item)
         with self._condition:
             if self._closed:
                 return False
-            kept = self._emitted < EMITTED or not self._drop_oldest()
-            self._items.append(Emitted(frame))
-            self._emitted += 1
+            kept = self._waiting[of] < self._limits[of]
+            if not kept:
+                self._drop_oldest(of)
+            self._append(item, of)
             self.last_emit = time.monotonic()
-            self._condition.notify_all()
         return kept
 
     def get(self) -> Waiting | None:
@@ -96,8 +109,7 @@ class Outbox:
                     return None
                 self._condition.wait()
             item = self._items.popleft()
-            self._emitted -= isinstance(item, Emitted)
-            self._pictures -= _is_picture(item)
+            self._waiting[_class(item)] -= 1
             self._condition.notify_all()
             return item
 
@@ -111,24 +123,27 @@ class Outbox:
         """Close, and forget what waits. Idempotent."""
         with self._condition:
             self._items.clear()
-            self._pictures = self._emitted = 0
+            self._waiting.clear()
         self.close()
 
-    def _is_full(self, picture: bool) -> bool:
-        if picture:
-            return self._pictures >= self._picture_limit
-        return len(self._items) - self._pictures - self._emitted >= OTHERS
+    def _append(self, item: Waiting, of: _Class) -> None:
+        self._items.append(item)
+        self._waiting[of] += 1
+        self._condition.notify_all()
 
-    def _drop_oldest(self) -> bool:
-        for at, item in enumerate(self._items):
-            if isinstance(item, Emitted):
-                del self._items[at]
-                self._emitted -= 1
-                return True
-        return False
+    def _has_room(self, of: _Class) -> bool:
+        held_back = of == "picture" and self._waiting["emitted picture"] >= HOLD_BACK
+        return not held_back and self._waiting[of] < self._limits[of]
+
+    def _drop_oldest(self, of: _Class) -> None:
+        at = next(at for at, item in enumerate(self._items) if _class(item) == of)
+        del self._items[at]
+        self._waiting[of] -= 1
 
 
-def _is_picture(item: Waiting) -> bool:
+def _class(item: Waiting) -> _Class:
+    if isinstance(item, Emitted):
+        return "emitted picture" if isinstance(item.frame, VideoFrame) else "emitted sound"
     if isinstance(item, Answer):
         item = item.source
-    return isinstance(item, (VideoFrame, Overlay))
+    return "picture" if isinstance(item, (VideoFrame, Overlay)) else "sound"

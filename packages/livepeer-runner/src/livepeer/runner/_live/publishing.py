@@ -63,7 +63,7 @@ class Publishing:
         self._encoding = Encoding(settings.segment_s, settings.hardware)
         self._overlay = LoadingOverlay()
         self._interrupted = threading.Event()
-        self._failing = False
+        self._failing: set[type[Frame]] = set()
         self._last_s: dict[type[Frame], float] = {}
         self._source_s: float | None = None
         self._entered: dict[float, float] = {}
@@ -103,13 +103,13 @@ class Publishing:
             # The answer may still come: it is too late then, and nobody reads it.
             self._cover(answer.source, "late")
         except HookFailed as error:
-            self._fail(error)
+            self._fail(error, type(answer.source))
             return
         except StageAway:
             if not self._interrupted.is_set():
                 self._cover(answer.source, "away")
         else:
-            self._failing = False
+            self._failing.discard(type(answer.source))
 
     def _cover(self, source: Frame, reason: DropReason) -> None:
         self._stats.drop(reason)
@@ -130,12 +130,12 @@ class Publishing:
             self._overlay.published(frame)
         self._encode(frame)
 
-    def _fail(self, error: HookFailed) -> None:
-        """Count a lost frame; the first of several in a row is told."""
+    def _fail(self, error: HookFailed, kind: type[Frame]) -> None:
+        """Count a lost frame; the first of several of its kind in a row is told."""
         self._stats.hook_errors += 1
         self._stats.drop("hook_error")
-        if not self._failing:
-            self._failing = True
+        if kind not in self._failing:
+            self._failing.add(kind)
             _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
             self._report(error)
 
@@ -147,7 +147,8 @@ class Publishing:
         try:
             pieces = self._encoding.add(item)
         except MediaError as error:
-            self._fail(HookFailed(str(error)))
+            kind = AudioFrame if isinstance(item, AudioFrame) else VideoFrame
+            self._fail(HookFailed(str(error)), kind)
             return
         if isinstance(item, (VideoFrame, AudioFrame)):
             assert source_time is not None
