@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .options import Options, parser
 from .report import Report
-from .runs import Series, interleaved
+from .runs import Series, all_that_work, interleaved
 from .table import Ahead, AtMost, Bar, Row, Section
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Row",
     "Section",
     "Series",
+    "all_that_work",
     "interleaved",
     "parser",
 ]

@@ -6,10 +6,13 @@ import math
 import statistics
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from .processes import Failed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -40,6 +43,11 @@ class Series:
         """The most of the runs."""
         return max(self.values)
 
+    def minus(self, other: Series) -> Series:
+        """The differences, round by round."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Series(tuple(above - below for above, below in pairs))
+
     def ratio(self, other: Series) -> float:
         """The median of the ratios, round by round: what slows a whole round cancels out."""
         return statistics.median(
@@ -58,6 +66,44 @@ def interleaved(rounds: int, jobs: Mapping[str, Callable[[], T]], title: str) ->
         for name in names[shift:] + names[:shift]:
             results[name].append(jobs[name]())
     return results
+
+
+def all_that_work(
+    rounds: int,
+    jobs: Mapping[str, Callable[[], T]],
+    title: str,
+    absent: dict[str, str],
+    needed: Collection[str],
+) -> dict[str, list[T]]:
+    """Run all as `interleaved` does; one that fails is left out and named in `absent`.
+
+    Args:
+        rounds: How often each job is run.
+        jobs: What is run.
+        title: What to call it to who waits.
+        absent: Who cannot be measured, and why; whoever is in it already is not run.
+        needed: Without these nothing can be said, so their failure is raised.
+    """
+
+    def guarded(name: str, job: Callable[[], T]) -> T | None:
+        if name in absent:
+            return None
+        try:
+            return job()
+        except Failed as error:
+            if name in needed:
+                raise
+            note(f"{name} failed: {error}")
+            absent[name] = f"failed in {title}: {error}"
+            return None
+
+    guards = {name: partial(guarded, name, job) for name, job in jobs.items()}
+    runs = interleaved(rounds, guards, title)
+    return {
+        name: [run for run in made if run is not None]
+        for name, made in runs.items()
+        if name not in absent
+    }
 
 
 def note(text: str) -> None:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import statistics
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from _face import Ahead, AtMost, Row, Section, Series, interleaved
-from _face.processes import Failed
+from _face import Ahead, AtMost, Row, Section, Series, all_that_work, interleaved
 from _face.runs import note
 
 from .measure import Contestant, Growth, Run, growth
 from .setup import BARE, FLOOR, MANY, OURS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from _face import Bar
 
     from .load import Plan
     from .plans import Plans
     from .setup import Setup
-
-T = TypeVar("T")
 
 CPU_BAR = 1.15
 LATENCY_BAR = 1.2
@@ -47,7 +44,9 @@ def client_section(setup: Setup, plans: Plans, server: str) -> Section:
                 if name in jobs:
                     note(f"{name} is left out of {title}: {why}")
                     del jobs[name]
-            return _all_that_work(plans.laps, jobs, f"{title}, server {server}", absent)
+            return all_that_work(
+                plans.laps, jobs, f"{title}, server {server}", absent, (OURS, FLOOR)
+            )
 
         rows = [
             *_cpu_rows("bulk", PER_GB, plans.bulk.gigabytes, laps("bulk", plans.bulk)),
@@ -98,7 +97,7 @@ def memory_section(setup: Setup, plans: Plans) -> Section:
     clients = setup.clients if plans.peers_too else [OURS]
     jobs = {name: partial(growth, setup, OURS, name, plan, early) for name in clients}
     absent: dict[str, str] = {}
-    runs: dict[str, list[Growth]] = _all_that_work(1, jobs, "memory", absent)
+    runs: dict[str, list[Growth]] = all_that_work(1, jobs, "memory", absent, (OURS,))
     rows = [
         Row(
             f"{role}, segments {early} to {plan.segments}",
@@ -186,29 +185,3 @@ def _ordered(columns: dict[str, Series]) -> dict[str, Series]:
     """Ours first, then the floor, then the peers."""
     first = [name for name in (OURS, FLOOR) if name in columns]
     return {name: columns[name] for name in [*first, *(n for n in columns if n not in first)]}
-
-
-def _all_that_work(
-    rounds: int, jobs: Mapping[str, Callable[[], T]], title: str, absent: dict[str, str]
-) -> dict[str, list[T]]:
-    """Run all; a peer that fails is left out of it and named in `absent`, ours is not."""
-
-    def guarded(name: str, job: Callable[[], T]) -> T | None:
-        if name in absent:
-            return None
-        try:
-            return job()
-        except Failed as error:
-            if name in (OURS, FLOOR):
-                raise
-            note(f"{name} failed: {error}")
-            absent[name] = f"failed in {title}: {error}"
-            return None
-
-    guards = {name: partial(guarded, name, job) for name, job in jobs.items()}
-    runs = interleaved(rounds, guards, title)
-    return {
-        name: [run for run in made if run is not None]
-        for name, made in runs.items()
-        if name not in absent
-    }
