@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
+import dataclasses
+import enum
 import functools
 import json
 import warnings
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 import pytest
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from livepeer.runner import BaseParams, LivePipeline, Pipeline, PipelineSpec, pipeline
 from livepeer.runner._target import load_pipeline
@@ -146,6 +149,25 @@ class Own(LivePipeline):
         return fill(frame, self.stream.params.level)
 
 
+@pipeline
+@dataclasses.dataclass
+class Data:
+    """Without a hash of its own, and equal to others."""
+
+    level: int = 60
+
+    def transform(self, frame: VideoFrame) -> VideoFrame:
+        return fill(frame, self.level)
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted(LivePipeline):
+    level: int = 60
+
+    def process_video(self, frame: VideoFrame) -> VideoFrame:
+        return fill(frame, self.level)
+
+
 ALL = [fill_level, fill_async, fill_generated, fill_generated_async, EveryHook, Own]
 
 
@@ -170,13 +192,33 @@ async def test_each_form_has_defaults(made: type[LivePipeline]):
     assert await through(made) == [60] * FRAMES
 
 
+@pytest.mark.parametrize("made", [Data, Slotted])
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+async def test_a_data_class_runs(made: Any, isolation: str):
+    assert await through(made, isolation=isolation) == [60] * FRAMES
+
+
+@pytest.mark.parametrize("made", [Data, Slotted])
+async def test_a_stream_is_that_of_its_instance_alone(made: Any):
+    mine, equal = made(), made()
+    assert mine == equal
+    async with live_session(mine, media=False) as session:
+        assert mine.stream.id == session.stream_id
+        with pytest.raises(LookupError, match="no stream"):
+            _ = equal.stream
+        await session.stop()
+        with pytest.raises(LookupError, match="no stream"):
+            _ = mine.stream
+
+
 @pytest.mark.parametrize("made", [*ALL, fill_plain])
 def test_it_is_a_live_pipeline_that_stands_where_the_definition_stood(made: type[LivePipeline]):
     assert issubclass(made, LivePipeline)
     assert globals()[made.__qualname__] is made
     assert made.__module__ == __name__
     assert made.spec is not None
-    assert path_of(made) == made.spec.pipeline_cls
+    # By its module or by its file: what was imported meanwhile decides which of them can be had.
+    assert made.spec.pipeline_cls.endswith(f":{made.__qualname__}")
     assert isinstance(made(), made)
 
 
@@ -351,13 +393,37 @@ class Relays(LivePipeline):
         return frame
 
 
+class Modelled(BaseModel):
+    transform = frame_only
+
+
+class Listed(enum.Enum):
+    ONE = 1
+    transform = frame_only
+
+
+class Abstract(abc.ABC):
+    @abc.abstractmethod
+    def transform(self, frame: VideoFrame) -> VideoFrame: ...
+
+
+@dataclasses.dataclass
+class Wants:
+    weights: str
+    transform = frame_only
+
+
+class PreparesItself(LivePipeline):
+    def prepare_models(self) -> None: ...  # type: ignore[override]  # the mistake
+
+
 MISTAKES: list[tuple[object, dict[str, Any], list[str]]] = [
     (type("Mine", (), {}), {}, ["Mine", "transform(self, frame)"]),
     (no_arguments, {}, ["no_arguments()", "no frame", "(frame, params)"]),
     (three, {}, ["three()", "`more`", "(frame, params)"]),
     (starred, {}, ["starred()", "`*frames`"]),
     (keyword, {}, ["keyword()", "`strength`"]),
-    (wrong_kind, {}, ["wrong_kind()", "`params` is a int", "Pydantic model"]),
+    (wrong_kind, {}, ["wrong_kind()", "`params` is annotated int", "Pydantic model"]),
     (default, {}, ["default()", "`strength` has a default", "params model"]),
     (unresolved, {}, ["unresolved()", "`params`", "Nowhere", "params="]),
     (takes_level, {"params": Needed}, ["takes_level()", "Level", "params=Needed"]),
@@ -378,6 +444,11 @@ MISTAKES: list[tuple[object, dict[str, Any], list[str]]] = [
     (lambda frame: frame, {}, ["lambda", "def"]),
     (Batch, {}, ["Batch is a batch Pipeline", "serve it as it is"]),
     (Relays, {}, ["Relays", "transform()", "process_video"]),
+    (Modelled, {}, ["Modelled is a Pydantic model", "params="]),
+    (Listed, {}, ["derive from Listed", "plain class"]),
+    (Abstract, {}, ["Abstract has no transform()"]),
+    (Wants, {}, ["Wants()", "'weights'", "give it a default"]),
+    (PreparesItself, {}, ["PreparesItself.prepare_models()", "@classmethod"]),
 ]
 
 

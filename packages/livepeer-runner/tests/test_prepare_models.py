@@ -132,6 +132,54 @@ class Model(LivePipeline):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("keyword", ["def", "async def"])
+def test_a_generator_prepares_nothing_and_fails(keyword: str, tmp_path: Path):
+    script = write(
+        tmp_path,
+        f"""
+class Model(LivePipeline):
+    @classmethod
+    {keyword} prepare_models(cls):
+        yield
+""",
+    )
+    done = run(script, PREPARE_MODELS=1, MODEL_DIR=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: prepare_models() of Model failed: TypeError: it is a gen")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("preparing", [{"PREPARE_MODELS": 1}, {}])
+def test_a_hook_that_wants_an_instance_is_refused(preparing: dict[str, object], tmp_path: Path):
+    script = write(tmp_path, "class Model(LivePipeline):\n    def prepare_models(self): pass")
+    done = run(script, MODEL_DIR=tmp_path / "models", **preparing)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (
+        "Model.prepare_models() is called before there is an instance: make it a @" in done.stderr
+    )
+
+
+@pytest.mark.parametrize("hook", ["prepare_models", "setup"])
+def test_a_relative_folder_stays_where_it_was(hook: str, tmp_path: Path):
+    script = write(
+        tmp_path,
+        """
+class Model(LivePipeline):
+    @classmethod
+    def prepare_models(cls):
+        cls.setup(cls)
+    def setup(self):
+        os.chdir("/")
+        print(model_dir(), flush=True)
+        os._exit(0)
+""",
+        f"os.chdir({str(tmp_path)!r}); serve(Model)",
+    )
+    prepares = {"PREPARE_MODELS": 1} if hook == "prepare_models" else {}
+    done = run(script, MODEL_DIR="here/models", **prepares)
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "here" / "models"), done.stderr
+
+
 def test_a_folder_that_cannot_be_made_is_one_line_too(tmp_path: Path):
     (tmp_path / "file").touch()
     done = run(write(tmp_path, FORMS["class"]), PREPARE_MODELS=1, MODEL_DIR=tmp_path / "file" / "m")
@@ -261,6 +309,17 @@ def test_serving_is_off_line_unless_the_environment_says_otherwise(
     done = run(script, MODEL_DIR=tmp_path / "models", HUB=hub, **image)
     assert done.returncode == 0, done.stderr
     assert answer(tmp_path) == expected
+
+
+@pytest.mark.parametrize("serve", ["serve(Model)", SPEC])
+def test_a_constructor_is_off_line_as_well(serve: str, tmp_path: Path, hub: str):
+    pytest.importorskip("huggingface_hub")
+    body = ASKS.format(top=IMPORTED, end=True).replace("def setup(self)", "def __init__(self)")
+    script = write(tmp_path, body, serve)
+    given = {"MODEL_DIR": tmp_path / "models", "HUB": hub, "LIVEPEER_ISOLATION": "thread"}
+    done = run(script, **given)
+    assert done.returncode == 0, done.stderr
+    assert answer(tmp_path) == ["offline", "1"]
 
 
 def test_serving_without_the_hook_changes_nothing(tmp_path: Path, hub: str):

@@ -26,6 +26,7 @@ from livepeer.runner import (
 from livepeer.runner.cli._load import load_pipeline
 from livepeer.runner.decorator import NestedPipelineWarning
 from livepeer.runner.errors import PipelineDefinitionError
+from livepeer.runner.frames import VideoFrame
 from livepeer.runner.serving import ServeTarget, resolve
 from livepeer.runner.spec import path_of
 
@@ -73,6 +74,19 @@ class Abstract(Pipeline):
     pass
 
 
+class Text(LivePipeline):
+    frames_in_flight = "4"  # type: ignore[assignment]  # the mistake
+
+
+class Nought(LivePipeline):
+    frames_in_flight = 0
+
+
+class Fewer(LivePipeline):
+    def __init__(self, number: object = -3) -> None:
+        vars(self)["frames_in_flight"] = number
+
+
 SPEC = PipelineSpec("by-name", path_of(Plain))
 
 
@@ -101,6 +115,17 @@ def test_what_is_given_decides_where_hooks_run(given: Any, name: str, isolated: 
 def test_an_instance_cannot_move_to_another_process():
     with pytest.raises(PipelineDefinitionError, match=r"the class \(Plain\) or a PipelineSpec"):
         resolve(Plain(), "process")
+
+
+@pytest.mark.parametrize("given", [Text, Nought, Wants])
+def test_a_mistake_is_told_before_a_process_is_begun(given: Any):
+    with pytest.raises(PipelineDefinitionError):
+        resolve(given, "process")
+
+
+def test_an_instance_may_have_a_number_of_frames_of_its_own():
+    given = Fewer(3)
+    assert resolve(given).pipeline() is given
 
 
 def test_a_class_within_a_function_cannot_move_either():
@@ -144,6 +169,11 @@ def test_initial_parameters_come_with_the_spec():
         (Abstract, "Abstract has no predict()"),
         (Wants, "Wants() is called without arguments, and it is missing a required argument"),
         (Breaks, "Breaks() failed: OSError: no such model"),
+        (Text, "Text.frames_in_flight is '4': write a whole number from 1 up"),
+        (Nought, "Nought.frames_in_flight is 0"),
+        (Fewer, "Fewer.frames_in_flight is -3"),
+        (Fewer(2.5), "Fewer.frames_in_flight is 2.5"),
+        (PipelineSpec("x", path_of(Fewer)), "Fewer.frames_in_flight is -3"),
         (Settings, "a Settings cannot be served"),
         ("pipeline.py", "a str cannot be served"),
         (lambda frame: frame, "a function cannot be served"),
@@ -282,3 +312,39 @@ def test_a_nested_pipeline_is_served_here():
             return frame
 
     assert make_app(inner, Settings()).title == "inner"
+
+
+class TakesTooMuch(LivePipeline):
+    def process_video(self, frame: VideoFrame, params: object) -> VideoFrame:
+        return frame
+
+
+class NoModel(LivePipeline):
+    class Params:  # type: ignore[assignment]
+        strength = 1
+
+
+class Misspelt(LivePipeline):
+    def proces_video(self, frame: VideoFrame) -> VideoFrame:
+        return frame
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (
+            TakesTooMuch,
+            r"process_video\(\) is called with \(frame\).*write it as process_video\(self, frame\)",
+        ),
+        (NoModel, "Params is no Pydantic model: derive it from livepeer.runner.BaseParams"),
+    ],
+)
+def test_hooks_that_cannot_be_called_are_refused_at_once(cls: type[LivePipeline], said: str):
+    for target in (cls, cls()):
+        with pytest.raises(PipelineDefinitionError, match=said):
+            resolve(target)
+
+
+def test_a_misspelt_hook_is_told(caplog: pytest.LogCaptureFixture):
+    resolve(Misspelt)
+    assert "Misspelt.proces_video() is never called: did you mean process_video()?" in caplog.text

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,6 @@ from livepeer.runner import LivePipeline, PipelineSpec
 from livepeer.runner._target import load_pipeline, resolve
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.spec import import_file, kebab, path_of
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PARAMS = """
 from livepeer.runner import BaseParams
@@ -114,10 +112,35 @@ def test_a_mistake_is_named(package: str, options: dict[str, object], said: list
     assert all(text.format(package) in str(caught.value) for text in said), caught.value
 
 
-@pytest.mark.parametrize("path", ["Model", "module:", ":Model", ""])
-def test_a_path_without_module_or_class_is_refused_at_once(path: str):
-    with pytest.raises(PipelineDefinitionError, match="module:Class"):
+@pytest.mark.parametrize("path", ["Model", "module:", ":Model", "", None, Path("m.py"), Path])
+def test_a_path_without_module_or_class_is_refused_at_once(path: Any):
+    with pytest.raises(PipelineDefinitionError, match=r"pipeline_cls is .*module:Class"):
         PipelineSpec("name", path)
+    if path is not None:
+        with pytest.raises(PipelineDefinitionError, match=r"params_cls is .*module:Class"):
+            PipelineSpec("name", "module:Class", path)
+
+
+@pytest.mark.parametrize("name", [3, None, "", "a b", "a/../c", "/a", "a/", "-a", "a\n", "../a"])
+def test_a_name_that_cannot_be_one_is_refused_at_once(name: Any):
+    with pytest.raises(PipelineDefinitionError, match=r"name is .*'green-shift'"):
+        PipelineSpec(name, "module:Class")
+
+
+@pytest.mark.parametrize("name", ["green-shift", "org/Model-v2.1", "llama3:8b", "größe", "a_b"])
+def test_names_of_models_are_names(name: str):
+    assert PipelineSpec(name, "module:Class").name == name
+
+
+@pytest.mark.parametrize("given", [None, 3, ["steps"]])
+def test_initial_parameters_are_a_mapping(given: Any):
+    with pytest.raises(PipelineDefinitionError, match=r"initial_params is .*mapping"):
+        PipelineSpec("name", "module:Class", initial_params=given)
+
+
+def test_equal_specs_have_one_hash():
+    one, same, other = (PipelineSpec("m", "m:C", None, {"steps": [n]}) for n in (1, 1, 2))
+    assert len({one, same, other}) == 2
 
 
 def test_a_module_that_fails_says_how(tmp_path: Path):
@@ -199,7 +222,12 @@ def test_a_class_of_a_module_that_is_run_is_named_by_the_module(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("EdgeDetect", "edge-detect"), ("edge_detect", "edge-detect"), ("HTTPFilter", "http-filter")],
+    [
+        ("EdgeDetect", "edge-detect"),
+        ("edge_detect", "edge-detect"),
+        ("HTTPFilter", "http-filter"),
+        ("_Hidden", "hidden"),
+    ],
 )
 def test_names_are_made_of_names(name: str, expected: str):
     assert kebab(name) == expected

@@ -8,12 +8,13 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
 
 FLAG = "--prepare-models"
 
@@ -49,9 +50,12 @@ def run_prepare(
         _complain(f"MODEL_DIR {folder} cannot be made ({error.strerror}): set it to another folder")
         return 1
     try:
-        result = prepare()
+        # Whatever the author's returns.
+        result = cast("object", prepare())
         if inspect.isawaitable(result):
             asyncio.run(_settled(result))
+        elif isinstance(result, (Generator, AsyncGenerator)):
+            raise TypeError("it is a generator, of which nothing has run: take its `yield` away")
     except Exception as error:  # noqa: BLE001 - the author's hook, and the process ends with it
         _complain(f"prepare_models() of {name} failed{_place(error)}: {_words(error)}")
         return 1

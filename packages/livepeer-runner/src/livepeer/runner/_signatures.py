@@ -68,8 +68,8 @@ def read_frame_call(
     if named is not None:
         if model is not None and not issubclass(model, named):
             raise PipelineDefinitionError(
-                f"{where}: parameter `{second.name}` is a {named.__name__}, and the decorator"
-                f" has params={model.__name__}: make them one"
+                f"{where}: parameter `{second.name}` is annotated {named.__name__}, and the"
+                f" decorator has params={model.__name__}: make them one"
             )
         return FrameCall(True, model or named)
     _check_plain(where, second, annotation)
@@ -135,8 +135,8 @@ def _check_plain(where: str, parameter: inspect.Parameter, annotation: object) -
     # `Any` is a class as well.
     if isinstance(origin, type) and origin is not Any and not issubclass(dict, origin):
         raise PipelineDefinitionError(
-            f"{where}: parameter `{parameter.name}` is a {origin.__name__}, and gets all parameters"
-            " of the stream: annotate it with a Pydantic model, or dict"
+            f"{where}: parameter `{parameter.name}` is annotated {origin.__name__}, and gets all"
+            " parameters of the stream: annotate it with a Pydantic model, or dict"
         )
     if parameter.default is not parameter.empty and parameter.name != "params":
         raise PipelineDefinitionError(

@@ -5,6 +5,12 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
+from livepeer.runner._definition import (
+    check_constructor,
+    check_frames_in_flight,
+    check_hooks,
+    check_prepare,
+)
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.live import LivePipeline
@@ -59,8 +65,18 @@ class ServeTarget:
     @property
     def description(self) -> str:
         """What the class says of itself; nothing while it is not imported here."""
-        cls = self._made_of if isinstance(self._made_of, type) else type(self._made_of)
-        return "" if self._made_of is None else inspect.getdoc(cls) or ""
+        return "" if self._made_of is None else inspect.getdoc(self.load()) or ""
+
+    def load(self) -> type[Pipeline | LivePipeline]:
+        """The class; its module is imported when it is first asked for, and no instance made.
+
+        Raises:
+            PipelineDefinitionError: It does not load, or is no pipeline's.
+        """
+        if self._made_of is None:
+            assert self.spec is not None
+            return pipeline_class(self.spec.load())
+        return self._made_of if isinstance(self._made_of, type) else type(self._made_of)
 
     def pipeline(self) -> Pipeline | LivePipeline:
         """The instance; made, and its module imported, when it is first asked for.
@@ -100,6 +116,9 @@ def resolve(
             f"an instance of {cls.__name__} cannot run in a process of its own: hand over the class"
             f" ({cls.__name__}) or a PipelineSpec"
         )
+    if isinstance(target, LivePipeline):
+        check_frames_in_flight(target)
+        check_hooks(target)
     own = vars(target).get("spec", vars(cls).get("spec"))
     spec = own if isinstance(own, PipelineSpec) else None
     name = spec.name if spec else cls.__name__
@@ -139,26 +158,20 @@ def make(cls: type[Pipeline | LivePipeline], where: str = "") -> Pipeline | Live
         where: Where it is defined (` in pipeline.py`), for messages.
 
     Raises:
-        PipelineDefinitionError: A method is missing, or the constructor wants arguments or failed.
+        PipelineDefinitionError: A method is missing, or the constructor wants arguments or failed,
+            or what it made cannot be served.
     """
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    if missing:
-        raise PipelineDefinitionError(
-            f"{cls.__name__}{where} has no {missing[0]}(): define it in the class"
-        )
+    check_constructor(cls, where)
     try:
-        inspect.signature(cls).bind()
-    except TypeError as error:
-        raise PipelineDefinitionError(
-            f"{cls.__name__}(){where} is called without arguments, and it is {error}: give it a"
-            " default, or hand over an instance"
-        ) from None
-    try:
-        return cls()
+        made = cls()
     except (Exception, SystemExit) as error:
         raise PipelineDefinitionError(
             f"{cls.__name__}(){where} failed: {type(error).__name__}: {error}"
         ) from error
+    if isinstance(made, LivePipeline):
+        check_frames_in_flight(made)
+        check_hooks(made)
+    return made
 
 
 def pipeline_class(cls: type[object]) -> type[Pipeline | LivePipeline]:
@@ -175,16 +188,21 @@ def pipeline_class(cls: type[object]) -> type[Pipeline | LivePipeline]:
 def prepare_hook(
     cls: type[Pipeline | LivePipeline],
 ) -> Callable[[], Awaitable[None] | None] | None:
-    """The class's `prepare_models()`; None where it has none that does something."""
+    """The class's `prepare_models()`; None where it has none that does something.
+
+    Raises:
+        PipelineDefinitionError: It cannot be called on the class.
+    """
     own: object = inspect.getattr_static(cls, "prepare_models", None)
     if own is None or own is inspect.getattr_static(LivePipeline, "prepare_models"):
         return None
+    check_prepare(cls)
     hook: Callable[[], Awaitable[None] | None] = getattr(cls, "prepare_models")  # noqa: B009
     return hook
 
 
 def prepares_models(cls: type[Pipeline | LivePipeline]) -> bool:
-    """Whether the class has a `prepare_models()` that does something."""
+    """Whether the class has a `prepare_models()` that does something; as `prepare_hook`."""
     return prepare_hook(cls) is not None
 
 
@@ -215,8 +233,11 @@ def check_initial_params(spec: PipelineSpec, model: type[BaseModel] | None) -> N
 def _resolve_class(
     cls: type[Pipeline | LivePipeline], isolation: Literal["auto", "thread", "process"]
 ) -> ServeTarget:
+    check_constructor(cls)
     if not issubclass(cls, LivePipeline):
         return ServeTarget(cls.__name__, spec=None, named=False, made_of=cls)
+    check_frames_in_flight(cls)
+    check_hooks(cls)
     spec = spec_of(cls)
     named = spec is vars(cls).get("spec")
     name = spec.name if named else cls.__name__

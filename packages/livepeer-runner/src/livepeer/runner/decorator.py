@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, overload
 
 from pydantic import BaseModel, ValidationError
 
+from livepeer.runner._definition import check_constructor, check_prepare
 from livepeer.runner._signatures import FrameCall, as_model, read_frame_call, read_keywords
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PipelineDefinitionError
@@ -179,6 +180,8 @@ def _decorated(
             f"@pipeline got a {type(definition).__name__}: decorate a function or a class, and name"
             " it as @pipeline(name=...)"
         )
+    check_prepare(made)
+    check_constructor(made, mend="give it a default, because the class is also made by its name")
     made.spec = PipelineSpec(
         kebab(made.__name__) if name is None else name, path_of(made), _params_path(made.Params)
     )
@@ -201,6 +204,11 @@ def _of_function(
 
 
 def _of_class(cls: type[object], model: type[BaseModel] | None) -> type[LivePipeline]:
+    if issubclass(cls, BaseModel):
+        raise PipelineDefinitionError(
+            f"{cls.__name__} is a Pydantic model: give it to another class or function as its"
+            " params=, and the hooks to that one"
+        )
     own = _model_of(cls)
     if model is not None and own is not None and own is not model:
         raise PipelineDefinitionError(
@@ -241,12 +249,6 @@ def _check_members(cls: type[object]) -> None:
                 f"{cls.__name__}.{name} would hide LivePipeline's: rename it, or derive the class"
                 " from livepeer.runner.LivePipeline"
             )
-    prepare: object = inspect.getattr_static(cls, "prepare_models", None)
-    if inspect.isfunction(prepare) and inspect.signature(prepare).parameters:
-        raise PipelineDefinitionError(
-            f"{cls.__name__}.prepare_models() is called before there is an instance: make it a"
-            " @classmethod"
-        )
 
 
 def _method(cls: type[object], name: str) -> tuple[str, Callable[..., object], bool]:
@@ -277,7 +279,16 @@ def _derived(
 ) -> type[LivePipeline]:
     """A class that stands where the definition stood."""
     place = {name: getattr(definition, name) for name in ("__module__", "__qualname__", "__doc__")}
-    made = new_class(definition.__name__, bases, {}, lambda body: body.update(members | place))
+    try:
+        made = new_class(definition.__name__, bases, {}, lambda body: body.update(members | place))
+    except PipelineDefinitionError:
+        raise
+    # What a metaclass of the author's refuses, as an enumeration does.
+    except TypeError as error:
+        raise PipelineDefinitionError(
+            f"no pipeline can derive from {definition.__name__} ({error}): put the hooks into a"
+            " plain class"
+        ) from error
     assert issubclass(made, LivePipeline)
     return made
 

@@ -25,6 +25,8 @@ from livepeer.runner.errors import (
 from livepeer.runner.spec import PipelineSpec, is_loading, loading
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastapi import FastAPI
 
     from livepeer.runner._target import Servable
@@ -65,8 +67,12 @@ def serve(
     """Serve a pipeline over HTTP until SIGINT or SIGTERM; a second SIGINT ends at once.
 
     With `PREPARE_MODELS=1` in the environment, or `--prepare-models` among the arguments of the
-    program, it runs the class's `prepare_models()` instead and ends. When serving, a pipeline that
-    has that hook finds Hugging Face's libraries offline, unless `HF_HUB_OFFLINE=0` is set.
+    program, it runs the class's `prepare_models()` instead and ends.
+
+    When serving, a pipeline that has that hook finds Hugging Face's libraries offline from before
+    its instance is made, as with `HF_HUB_OFFLINE=1`: what was prepared is all there is to load. Set
+    `HF_HUB_OFFLINE=0` to leave them on line. Without the hook nothing was prepared, so they stay as
+    the environment has them, and `setup()` may download.
 
     Args:
         pipeline: What `@pipeline` made, a `Pipeline` or a `LivePipeline` (the class, or an
@@ -111,24 +117,30 @@ def prepare(pipeline: Servable, settings: Settings) -> int:
     Raises:
         PipelineDefinitionError: The class does not load, or is no pipeline's.
     """
-    _publish(settings)
+    folder = _publish(settings)
     with online():
         if isinstance(pipeline, PipelineSpec):
             cls = pipeline.load()
         else:
             cls = pipeline if isinstance(pipeline, type) else type(pipeline)
-        return run_prepare(cls.__name__, prepare_hook(pipeline_class(cls)), settings.model_dir)
+        return run_prepare(cls.__name__, prepare_hook(pipeline_class(cls)), folder)
 
 
 def _to_serve(pipeline: Servable, settings: Settings) -> ServeTarget:
     _publish(settings)
     target = resolve(pipeline, settings.isolation)
     # Of one that is isolated, its own process sees to it.
-    if not target.isolated and prepares_models(type(target.pipeline())):
-        go_offline()
+    if not target.isolated:
+        # A constructor may load a model as well as `setup()` does.
+        if prepares_models(target.load()):
+            go_offline()
+        target.pipeline()
     return target
 
 
-def _publish(settings: Settings) -> None:
-    # What `model_dir()` reads, here and in the processes that we start.
-    os.environ["MODEL_DIR"] = str(settings.model_dir)
+def _publish(settings: Settings) -> Path:
+    """Let `model_dir()` be the one of the settings, here and in the processes that we start."""
+    # Wherever an author's code goes afterwards.
+    folder = settings.model_dir.absolute()
+    os.environ["MODEL_DIR"] = str(folder)
+    return folder

@@ -8,6 +8,7 @@ import importlib.util
 import re
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from livepeer.runner.errors import PipelineDefinitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
     from types import ModuleType
 
     from pydantic import BaseModel, JsonValue
@@ -27,6 +28,9 @@ _loading: ContextVar[bool] = ContextVar("a file is imported for its class alone"
 # Modules that were imported from a file, by the name that they were given.
 _files: dict[str, Path] = {}
 
+# A word, or several with a slash between them, as models have.
+_NAME = re.compile(r"\w[\w.:-]*(/\w[\w.:-]*)*")
+
 
 @dataclass(frozen=True)
 class PipelineSpec:
@@ -35,29 +39,30 @@ class PipelineSpec:
     A class is named `module:Class`, or `/path/to/file.py:Class` for a file that is no module.
 
     Args:
-        name: The capability's name.
+        name: The capability's name: letters, digits, `.`, `_`, `-`, and `/` between words.
         pipeline_cls: The class of the pipeline.
         params_cls: The Pydantic model of its parameters, in the place of the class's own `Params`.
             Keep it in a module that imports nothing heavy: it is loaded without the pipeline.
         initial_params: Values below those that the caller of a stream sends.
 
     Raises:
-        PipelineDefinitionError: A name is not of that form.
+        PipelineDefinitionError: One of them is not of that form.
     """
 
     name: str
     pipeline_cls: str
     params_cls: str | None = None
-    initial_params: Mapping[str, JsonValue] = field(default_factory=dict["str", "JsonValue"])
+    initial_params: Mapping[str, JsonValue] = field(
+        default_factory=dict["str", "JsonValue"], hash=False
+    )
 
     def __post_init__(self) -> None:
+        _check_name(self.name)
+        _check_path("pipeline_cls", self.pipeline_cls)
+        if self.params_cls is not None:
+            _check_path("params_cls", self.params_cls)
+        _check_mapping(self.initial_params)
         object.__setattr__(self, "initial_params", dict(self.initial_params))
-        if not self.name:
-            raise PipelineDefinitionError("name is empty: a capability needs one")
-        for option, path in (("pipeline_cls", self.pipeline_cls), ("params_cls", self.params_cls)):
-            module, _, qualname = ("" if path is None else path).rpartition(":")
-            if path is not None and not (module and qualname):
-                raise PipelineDefinitionError(f"{option} is {path!r}: write it as module:Class")
 
     def load(self) -> type[object]:
         """Import the class of the pipeline.
@@ -121,7 +126,7 @@ def kebab(name: str) -> str:
     `EdgeDetect` and `edge_detect` are both `edge-detect`.
     """
     hyphened = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name)
-    return hyphened.replace("_", "-").lower()
+    return hyphened.replace("_", "-").strip("-").lower()
 
 
 def import_file(path: Path) -> ModuleType:
@@ -164,6 +169,30 @@ def author_error(what: str, error: BaseException, path: Path | None) -> Pipeline
     where = f", line {line}" if line else ""
     reason = error.msg if isinstance(error, SyntaxError) else str(error)
     return PipelineDefinitionError(f"{what}{where}: {type(error).__name__}: {reason}")
+
+
+# These take `object`: an annotation keeps nobody from anything.
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PipelineDefinitionError(
+            f"name is {name!r}: name the capability as in 'green-shift' or 'org/model' (letters,"
+            " digits, '.', '_', '-', and '/' between words)"
+        )
+
+
+def _check_path(option: str, path: object) -> None:
+    module, _, qualname = path.rpartition(":") if isinstance(path, str) else ("", "", "")
+    if not (module and qualname):
+        raise PipelineDefinitionError(
+            f"{option} is {path!r}: write it as a string, 'module:Class' or '/path/file.py:Class'"
+        )
+
+
+def _check_mapping(values: object) -> None:
+    if not isinstance(values, Mapping):
+        raise PipelineDefinitionError(
+            f"initial_params is {values!r}: write a mapping of values by their names"
+        )
 
 
 def _is_importable(name: str, file: Path) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from livepeer.runner._target import make, pipeline_class
+from livepeer.runner._target import ServeTarget, make, pipeline_class, resolve
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.live import LivePipeline
@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = "pipeline.py"
 
+Loaded = Pipeline | LivePipeline | ServeTarget
+"""An instance, or what a process of its own will make."""
 
-def load_pipeline(target: str) -> Pipeline | LivePipeline:
-    """Make an instance of the pipeline that a target names.
+
+def load_pipeline(target: str, isolation: Literal["auto", "thread", "process"] = "auto") -> Loaded:
+    """Make an instance of the pipeline that a target names, or say how a process of its own does.
 
     Args:
         target: A folder with a `pipeline.py`, or a Python file, with `:Class` behind it to choose
-            among several; or `module:Class`. A decorated function is a class of its name.
+            among several; or `module:Class`. A decorated function is a class of its name; a file
+            may have a `PipelineSpec` in the place of a class.
+        isolation: Where hooks run, as in the settings.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -33,26 +38,33 @@ def load_pipeline(target: str) -> Pipeline | LivePipeline:
     path_text, _, class_name = target.partition(":")
     path = Path(path_text)
     if class_name and not path.exists() and all(map(str.isidentifier, path_text.split("."))):
-        return _load_module(target, class_name)
+        return _load_module(target, class_name, isolation)
     if path.is_dir():
         path = path / DEFAULT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    pipeline_class = _choose(_import(path), path, class_name)
+    chosen = _choose(_import(path), path, class_name)
+    if isinstance(chosen, PipelineSpec):
+        return resolve(chosen, isolation)
+    if isolation == "process" and issubclass(chosen, LivePipeline):
+        return resolve(chosen, isolation)
     try:
-        return make(pipeline_class, f" in {path}")
+        return make(chosen, f" in {path}")
     except PipelineDefinitionError as error:
         if error.__cause__ is None:
             raise
-        what = f"{pipeline_class.__name__}() failed"
+        what = f"{chosen.__name__}() failed"
         raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
 
 
-def _load_module(target: str, class_name: str) -> Pipeline | LivePipeline:
+def _load_module(
+    target: str, class_name: str, isolation: Literal["auto", "thread", "process"]
+) -> Loaded:
     # As `python -m` finds modules, and not only where the command is installed.
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
-    return make(pipeline_class(PipelineSpec(kebab(class_name), target).load()))
+    spec = PipelineSpec(kebab(class_name), target)
+    return resolve(spec, isolation) if isolation == "process" else make(pipeline_class(spec.load()))
 
 
 def _import(path: Path) -> ModuleType:
@@ -65,20 +77,28 @@ def _import(path: Path) -> ModuleType:
         raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
 
 
-def _choose(module: ModuleType, path: Path, name: str) -> type[Pipeline | LivePipeline]:
+def _choose(
+    module: ModuleType, path: Path, name: str
+) -> type[Pipeline | LivePipeline] | PipelineSpec:
+    found_specs = (value for value in vars(module).values() if isinstance(value, PipelineSpec))
+    specs = {spec.name: spec for spec in found_specs}
     classes = {
         found.__name__: found
         for _, found in inspect.getmembers(module, inspect.isclass)
         if issubclass(found, (Pipeline, LivePipeline)) and found.__module__ == module.__name__
     }
     if name:
+        if name in specs:
+            return specs[name]
         if name not in classes:
             raise PipelineDefinitionError(f"{path} has no pipeline class {name}")
         return classes[name]
+    if not classes and len(specs) == 1:
+        return next(iter(specs.values()))
     if not classes:
         raise PipelineDefinitionError(
             f"{path} has no pipeline: derive a class from livepeer.runner.Pipeline or LivePipeline,"
-            " or decorate one, or a function, with @pipeline"
+            " decorate one, or a function, with @pipeline, or name a PipelineSpec in it"
         )
     if len(classes) > 1:
         raise PipelineDefinitionError(

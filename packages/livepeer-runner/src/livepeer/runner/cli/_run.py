@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from livepeer.runner._server.uvicorn import RunningServer
-    from livepeer.runner.live import LivePipeline
+
+    from ._load import Loaded
 
 _PORTS = (5000, 8935, 9935)
 _STATS_INTERVAL_S = 0.25
@@ -84,9 +85,9 @@ class Request:
                 except ValueError as error:
                     raise UsageError(f"{option} is no JSON: {error}") from None
 
-    def fits(self, pipeline: Pipeline | LivePipeline) -> None:
+    def fits(self, pipeline: Loaded) -> None:
         """Raise `UsageError` when the pipeline is of the other kind than the options."""
-        name = type(pipeline).__name__
+        name = resolve(pipeline).name
         if isinstance(pipeline, Pipeline) and self.input is not None:
             raise UsageError(f"{name} is a batch pipeline: use --call, not --input")
         if not isinstance(pipeline, Pipeline) and self.call is not None:
@@ -107,7 +108,7 @@ def run_dev(request: Request) -> int:
         request.check()
         if request.once:
             check_client()
-        pipeline = load_pipeline(request.path)
+        pipeline = load_pipeline(request.path, load_settings().isolation)
         request.fits(pipeline)
         return asyncio.run(_until_done(request, pipeline, answers))
     except UsageError as error:
@@ -136,7 +137,7 @@ def _told(error: Exception, request: Request) -> str:
     return str(error)
 
 
-async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
+async def _until_done(request: Request, pipeline: Loaded, answers: int) -> int:
     """Run all of it until the work is done or a signal comes; then nothing is left."""
     work = asyncio.create_task(_work(request, pipeline, answers), name="dev")
     stop = asyncio.Event()
@@ -162,7 +163,7 @@ async def _until_done(request: Request, pipeline: Pipeline | LivePipeline, answe
     return work.result()
 
 
-async def _work(request: Request, pipeline: Pipeline | LivePipeline, answers: int) -> int:
+async def _work(request: Request, pipeline: Loaded, answers: int) -> int:
     ports = request.chosen_ports
     name = resolve(pipeline).capability
     secret = secrets.token_urlsafe(16)
@@ -217,7 +218,10 @@ def _caller_arguments(request: Request, name: str, network: LocalNetwork) -> lis
 
 
 def _show(
-    pipeline: Pipeline | LivePipeline, name: str, server: RunningServer, network: LocalNetwork
+    pipeline: Loaded,
+    name: str,
+    server: RunningServer,
+    network: LocalNetwork,
 ) -> None:
     if isinstance(pipeline, Pipeline):
         from livepeer.runner._schema.signature import read_contract

@@ -43,7 +43,7 @@ async def serve(
 def _model_dir(path: Path) -> Generator[None, None, None]:
     """Let `model_dir()` be the one of the settings."""
     before = os.environ.get("MODEL_DIR")
-    os.environ["MODEL_DIR"] = str(path)
+    os.environ["MODEL_DIR"] = str(path.absolute())
     try:
         yield
     finally:

@@ -104,7 +104,7 @@ class LiveSession:
             segment_s: A segment is cut at the first key frame after so many seconds.
 
         Raises:
-            MediaError: Its codecs cannot be published as they are.
+            MediaError: It is no media file, or its codecs cannot be published as they are.
         """
         await self.publish(*await read_clip(path, seconds=seconds, segment_s=segment_s))
 
