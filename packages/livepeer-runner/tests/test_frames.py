@@ -75,7 +75,7 @@ def test_tensors_are_taken_as_arrays_are(picture, sound):
 @pytest.mark.parametrize("result", ["text", 7, {"frame": 1}, [[None]], b"\x00" * 9])
 def test_anything_else_is_refused_by_name(picture, result):
     kind = type(result[0] if isinstance(result, list) else result).__name__
-    with pytest.raises(TypeError, match=f"a {kind} is no VideoFrame, nor an array or a tensor"):
+    with pytest.raises(TypeError, match=f"an? {kind} is no VideoFrame, nor an array or a tensor"):
         as_frames(result, picture)
 
 

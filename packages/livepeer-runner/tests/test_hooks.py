@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from itertools import pairwise
@@ -325,3 +326,167 @@ async def test_a_clock_that_begins_anew_makes_no_frame_late():
         counts = await session.event("end_of_stream")
     assert counts["dropped"] == {}
     assert numbers(frames) == [*range(60, 80), *range(20)]
+
+
+class Exits(LivePipeline):
+    """Raises what is no ordinary exception, wherever it can."""
+
+    async def process_video(self, frame: VideoFrame) -> VideoFrame:
+        if frame.pts // STEP % 3 == 1:
+            raise SystemExit(3)
+        if frame.pts // STEP % 3 == 2:
+            raise asyncio.CancelledError
+        return frame
+
+    def on_params_update(self, params: Any) -> None:
+        raise Unsayable
+
+    def on_stream_stop(self) -> None:
+        raise SystemExit(4)
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+async def test_no_exception_of_a_hook_is_an_order_to_the_runner():
+    async with live_session(Exits()) as session:
+        with pytest.raises(Refused, match="Unsayable"):
+            await session.update({"a": 1})
+        await session.publish(*clip(12))
+        assert numbers(await session.frames()) == [0, 3, 6, 9]
+        counts = await session.event("end_of_stream")
+        assert counts["hook_errors"] == 8
+        error = await session.event("error")
+        await session.stop()
+        assert (await session.get("/health"))[1] == {"status": "IDLE"}
+    assert "SystemExit: 3" in str(error["message"])
+
+
+class Endless(LivePipeline):
+    def __init__(self) -> None:
+        self.given = self.closed = 0
+
+    def process_video(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        try:
+            while True:
+                self.given += 1
+                yield frame
+        finally:
+            self.closed += 1
+
+
+class EndlessLater(Endless):
+    async def process_video(self, frame: VideoFrame) -> AsyncIterator[VideoFrame]:
+        try:
+            while True:
+                self.given += 1
+                yield frame
+                await asyncio.sleep(0)
+        finally:
+            self.closed += 1
+
+
+@pytest.mark.parametrize("kind", [Endless, EndlessLater])
+async def test_a_generator_ends_with_its_stream(kind: type[Endless]):
+    pipeline = kind()
+    async with live_session(pipeline) as session:
+        await session.publish(*clip(10))
+        await asyncio.sleep(0.5)
+        await session.stop()
+        async with asyncio.timeout(5):
+            while not pipeline.closed:  # noqa: ASYNC110 - another thread
+                await asyncio.sleep(0.01)
+        given = pipeline.given
+        await asyncio.sleep(0.2)
+        assert pipeline.given == given
+
+
+class Gathers(LivePipeline):
+    async def on_params_update(self, params: Any) -> None:
+        await asyncio.sleep(0.2)
+        if "bad" in params:
+            raise ValueError("bad")
+
+
+async def test_updates_at_the_same_time_are_all_applied():
+    pipeline = Gathers()
+    async with live_session(pipeline, params={"x": 0}) as session:
+        results = await asyncio.gather(
+            session.update({"a": 1}),
+            session.update({"bad": 1}),
+            session.update({"b": 2}),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [type(None), Refused, type(None)]
+        assert pipeline.stream.params == {"x": 0, "a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("kind", [Parameterised, Gathers])
+async def test_numbers_that_json_has_not_are_refused(kind: type[LivePipeline]):
+    async with live_session(kind(), heartbeat_interval_s=0.1) as session:
+        with pytest.raises(Refused) as refused:
+            await session.update({"deep": [{"factor": float("nan")}]})
+        assert refused.value.status == 422
+        assert "factor" in refused.value.body
+        seen = sum(event["type"] == "status" for event in session.events)
+        await asyncio.sleep(0.5)
+        assert sum(event["type"] == "status" for event in session.events) > seen
+
+
+class VerySlow(LivePipeline):
+    def process_video(self, frame: VideoFrame) -> VideoFrame:
+        time.sleep(0.35)
+        return VideoFrame.from_ndarray(np.full(SIZE, 250, np.uint8), like=frame)
+
+
+async def test_a_hook_that_is_always_slow_is_seen_and_not_covered():
+    async with live_session(VerySlow(), live_policy="drop", overlay_after_s=0.25) as session:
+        await paced(session, 90)
+        frames = await session.frames()
+    mine = [frame for frame in frames if brightness(frame) > 240]
+    assert len(mine) >= 4
+    assert frames.index(mine[0]) <= 25, "only the first answers are covered"
+    assert not any(is_overlay(frame) for frame in frames[frames.index(mine[0]) :])
+
+
+def test_an_update_that_returns_at_once_shows_no_overlay():
+    async def run() -> None:
+        async with live_session(Slider(), live_policy="drop") as session:
+            sending = asyncio.create_task(paced(session, 60))
+            for n in range(15):
+                await asyncio.sleep(0.1)
+                await session.update({"n": n})
+            await sending
+            assert not any(is_overlay(frame) for frame in await session.frames())
+
+    asyncio.run(run())
+
+
+class Slider(LivePipeline):
+    def process_video(self, frame: VideoFrame) -> VideoFrame:
+        time.sleep(0.09)
+        return frame
+
+
+class Identity(LivePipeline):
+    def process_video(self, frame: VideoFrame) -> VideoFrame:
+        return frame
+
+
+async def test_an_ended_stream_keeps_no_codec_and_no_picture():
+    gc.collect()
+    gc.disable()
+    try:
+        async with live_session(Identity()) as session:
+            await session.publish(*clip(10))
+            await session.frames()
+            await session.stop()
+            held = (VideoEncoder, VideoFrame)
+            await asyncio.sleep(0.1)
+            # The collector would hide what refers to itself.
+            kept = [thing for thing in gc.get_objects() if isinstance(thing, held)]
+            assert not kept, [type(r) for thing in kept for r in gc.get_referrers(thing)]
+    finally:
+        gc.enable()

@@ -347,16 +347,15 @@ async def test_a_session_ends_by_itself_when_its_caller_is_gone():
 async def test_a_hook_that_raises_loses_its_frame_and_no_other():
     class Flaky(LivePipeline):
         def process_video(self, frame: VideoFrame) -> VideoFrame | int:
-            if frame.pts == 10 * STEP:
+            if frame.pts == 20 * STEP:
                 raise RuntimeError("no luck")
-            return 7 if frame.pts == 20 * STEP else frame
+            return 7 if frame.pts == 10 * STEP else frame
 
     async with streaming(Flaky(), live_policy="wait") as stream:
         assert (await stream.start())[0] == 200
         items = await decoded(await through(stream, clip(frames=30)))
-        assert "no luck" in (await stream.wait_for("error"))["message"]
-        messages = [event["message"] for event in stream.events if event["type"] == "error"]
-        assert any("is no VideoFrame" in message for message in messages)
+        # The first in a second is told; the other one is counted.
+        assert "is no VideoFrame" in (await stream.wait_for("error"))["message"]
         assert (await stream.wait_for("end_of_stream"))["hook_errors"] == 2
     frames = [item.pts for item in items if isinstance(item, VideoFrame)]
     assert frames == [n * STEP for n in range(30) if n not in (10, 20)]

@@ -288,3 +288,10 @@ def test_sequence_numbers_of_any_length_are_read_or_refused(text, seq):
 def test_json_that_nests_too_deeply_is_no_message():
     with pytest.raises(MessageError):
         decode_message(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+def test_numbers_that_are_not_finite_are_no_message(number):
+    with pytest.raises(MessageError, match="no finite number"):
+        decode_message(b'{"a": [%s]}' % number)
+    assert decode_message(b'{"a": [1e9, 0.5]}') == {"a": [1e9, 0.5]}

@@ -32,6 +32,7 @@ class Sent:
         self.events: list[Mapping[str, object]] = []
         self.data: list[Mapping[str, object]] = []
         self.frames: list[VideoFrame | AudioFrame] = []
+        self.reports: list[str] = []
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -42,6 +43,9 @@ class Sent:
     def emit_data(self, message: Mapping[str, object]) -> None:
         self.data.append(message)
         self._loop.call_soon_threadsafe(self._changed.set)
+
+    def report(self, message: str) -> None:
+        self.reports.append(message)
 
     def emit_frame(self, frame: VideoFrame | AudioFrame) -> None:
         self.frames.append(frame)

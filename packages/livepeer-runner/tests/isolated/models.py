@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from livepeer.runner import LivePipeline
+from livepeer.runner._live.isolated.channel import Channel
+from livepeer.runner._live.isolated.messages import Event, Failed, Interrupt, Result
 from livepeer.runner.frames import AudioFrame, VideoFrame
+from livepeer.trickle.media.memory import AudioDescription, describe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -133,6 +137,57 @@ class Changes(LivePipeline):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         note(f"child {child.pid}")
         return frame
+
+
+class Odd(LivePipeline):
+    """Does what no hook should; `do` says what."""
+
+    class Params(BaseModel):
+        do: str = "same"
+        n: int = 0
+
+        @field_validator("do")
+        @classmethod
+        def _check(cls, do: str) -> str:
+            return {"unknown": {}}.get(do, {do: do})[do]
+
+    def on_stream_start(self, params: Params) -> None:
+        note(f"start {self.stream.id}")
+
+    def on_params_update(self, params: Params) -> None:
+        if params.do == "exit":
+            sys.exit(0)
+
+    async def process_video(self, frame: VideoFrame) -> VideoFrame:
+        do = self.stream.params.do
+        if do == "wait":
+            await asyncio.Event().wait()
+        elif do == "leave":
+            sys.exit(3)
+        elif do in GARBAGE:
+            (channel,) = (found for found in gc.get_objects() if type(found) is Channel)
+            channel.send(GARBAGE[do])
+        return frame
+
+
+GARBAGE: dict[str, Any] = {
+    "result": Result(0, 7, True, None),  # type: ignore[arg-type]
+    "event": Event(0, 5),  # type: ignore[arg-type]
+    "slot": Result(0, [(9999, describe(VideoFrame(av.VideoFrame(16, 16))))], True, None),
+    "time": Result(0, [(0, AudioDescription(1, "mono", "fltp", 1, 1, 4, 0, (1, 0)))], True, None),
+    "other": Interrupt(0),
+    "failed": Failed("so it says, and stays"),
+}
+
+
+class Blocks(LivePipeline):
+    """Holds the interpreter, and has a child."""
+
+    def on_stream_start(self, params: dict[str, Any]) -> None:
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        note(f"child {child.pid}")
+        if params.get("block"):
+            ctypes.PyDLL(None).sleep(60)
 
 
 class OutOfMemoryError(RuntimeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
 import threading
 import time
@@ -15,12 +16,16 @@ import pytest
 from livepeer.runner._live.isolated.arena import SLOT_BYTES, Arena
 from livepeer.runner._live.isolated.backoff import Backoff
 from livepeer.runner._live.isolated.channel import BACKLOG_BYTES, Channel
+from livepeer.runner._live.isolated.hangs import Stopwatch
 from livepeer.runner._live.isolated.messages import (
     Data,
     Event,
+    Failed,
     Fault,
+    Ready,
     Release,
     Reply,
+    Result,
     decode,
     encode,
     from_fault,
@@ -86,6 +91,50 @@ def test_what_lies_in_a_slot_outlives_the_arena():
         memory = reader.adopt(0).memory
     del writer, reader, lease
     assert memory[:1] == b"x"
+
+
+def test_the_memory_goes_with_its_last_lease_and_not_with_the_arena():
+    def open_files() -> int:
+        return len(os.listdir("/dev/fd"))
+
+    before = open_files()
+    with two_arenas(2) as (writer, reader):
+        lease = writer.take()
+        assert lease is not None
+        reader.close()
+        writer.close()
+        lease.memory[:1] = b"x"
+        assert writer.take() is None
+        with pytest.raises(IndexError):
+            reader.adopt(2)
+        writer.give_up(0)
+        assert writer.take() is None
+        del lease
+        assert open_files() == before + 1, "that of the arenas' caller"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_fork_lets_go_of_nothing():
+    script = """
+import os
+from livepeer.runner._live.isolated.arena import Arena
+fd = Arena.create(1)
+writer, reader = Arena(fd, 1), Arena(fd, 1)
+lease = writer.take()
+theirs = reader.adopt(0)
+child = os.fork()
+if not child:
+    del lease, theirs
+    os._exit(0)
+os.waitpid(child, 0)
+assert reader.held == 1
+del theirs
+assert reader.held == 0
+assert writer.take() is None
+del lease
+assert writer.take() is not None
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no seals elsewhere")
@@ -156,16 +205,33 @@ def test_only_messages_are_read(what):
         decode(pickle.dumps(what))
 
 
-def test_what_is_no_message_ends_the_channel(caplog):
+def test_what_is_no_message_is_no_end_of_messages():
     ours, socket = Channel.pair()
     data = pickle.dumps(Trap())
-    socket.sendall(len(data).to_bytes(4, "big") + data)
-    assert ours.receive() is None
-    assert "no message" in caplog.text
-    socket.sendall((2**31).to_bytes(4, "big"))
-    assert ours.receive() is None
+    socket.sendall(len(data).to_bytes(4, "big") + data + (2**31).to_bytes(4, "big"))
+    for _ in range(2):
+        with pytest.raises(pickle.UnpicklingError, match="is no message"):
+            ours.receive()
     ours.close()
     socket.close()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Result(1, 7, True, None),  # type: ignore[arg-type]
+        Result("1", [], True, None),  # type: ignore[arg-type]
+        Result(1, [(0, (320, 180))], True, None),  # type: ignore[list-item]
+        Event(0, 5),  # type: ignore[arg-type]
+        Ready("video", 1),  # type: ignore[arg-type]
+        Failed(None),  # type: ignore[arg-type]
+        Reply(1, ("hook", "text", [])),  # type: ignore[arg-type]
+        Reply(1, Fault("params", "text", [{"loc": 5}], "")),  # type: ignore[list-item]
+    ],
+)
+def test_a_message_with_fields_of_other_types_is_none(message):
+    with pytest.raises(pickle.UnpicklingError, match="is no message"):
+        decode(encode(message))
 
 
 def test_exceptions_come_over_as_they_are():
@@ -179,6 +245,9 @@ def test_exceptions_come_over_as_they_are():
     assert isinstance(again, HookFailed)
     assert "ValueError: because" in str(again.__cause__)
     assert isinstance(from_fault(to_fault(StageAway("gone"))), StageAway)
+    odd = to_fault(InvalidParams("no", [{"loc": (object, 1), "msg": None}]))
+    assert isinstance(from_fault(odd), InvalidParams)
+    assert decode(encode(Reply(3, odd))) == Reply(3, odd)
     fault = Fault("hook", "text", [], "")
     assert decode(encode(Reply(3, fault))) == Reply(3, fault)
 
@@ -192,3 +261,33 @@ def test_the_wait_grows_only_where_one_failure_follows_another():
     assert [failing.next(None) for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
     for _ in range(5000):
         assert failing.next(None) == 10.0
+
+
+def test_a_frame_is_not_blamed_for_the_time_of_other_hooks():
+    watch = Stopwatch(10.0)
+    assert not watch.overdue(0.0, 9.9)
+    assert watch.overdue(0.0, 10.1)
+    watch.begin(1, 2.0)
+    watch.begin(2, 3.0)
+    watch.end(1, 40.0)
+    assert not watch.overdue(0.0, 60.0), "a model is loaded"
+    watch.end(2, 62.0)
+    watch.end(2, 65.0)
+    assert not watch.overdue(0.0, 69.9)
+    assert watch.overdue(0.0, 70.1)
+    assert not watch.overdue(61.0, 71.9)
+    assert watch.overdue(61.0, 72.1)
+
+
+def test_hooks_that_run_again_and_again_excuse_a_frame_for_as_long_as_its_limit():
+    watch = Stopwatch(10.0)
+    overdue_at = None
+    for step in range(10_000):
+        now = step / 100
+        watch.begin(step, now)
+        if watch.overdue(0.0, now):
+            overdue_at = now
+            break
+        watch.end(step, now + 0.0099)
+    assert overdue_at is not None
+    assert 19.0 < overdue_at < 20.1

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from livepeer.runner.errors import StageAway
 from livepeer.runner.frames import VideoFrame
 
 if TYPE_CHECKING:
@@ -100,6 +101,29 @@ async def test_what_the_model_started_ends_with_it(lab, picture: Picture):
 
 
 @linux
+async def test_a_model_that_dies_leaves_no_open_files(lab, picture: Picture):
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do="in_place")
+        gc.collect()
+        gc.disable()
+        try:
+            before = len(os.listdir("/proc/self/fd"))
+            for n in range(5):
+                waiting = stage.submit(picture(n))
+                os.kill(it.host.pid, signal.SIGKILL)
+                await it.gone(stage)
+                with pytest.raises(StageAway):
+                    await stage.update({"level": n})
+                assert waiting.done
+                del waiting
+                await it.back(stage)
+                assert await asyncio.to_thread(answers, stage, [picture(n)], 3) == 3
+            assert len(os.listdir("/proc/self/fd")) == before
+        finally:
+            gc.enable()
+
+
+@linux
 async def test_memory_is_flat(lab, picture: Picture):
     def resident(pid: int | str) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
@@ -162,3 +186,50 @@ def test_the_model_ends_with_a_runner_that_is_killed(tmp_path: Path):
         assert runs(pid)
         runner.kill()
         assert wait_gone(pid)
+
+
+@linux
+@pytest.mark.parametrize("block", [False, True])
+def test_what_the_model_started_ends_with_a_runner_that_is_killed(tmp_path: Path, block: bool):
+    models = Path(__file__).with_name("models.py")
+    notes = tmp_path / "notes"
+    notes.touch()
+    script = tmp_path / "runner.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import asyncio
+            from livepeer.runner import PipelineSpec, Settings
+            from livepeer.runner._live.isolated.host import IsolatedHost
+            from livepeer.runner._stream import Stream
+
+            async def main():
+                host = IsolatedHost(PipelineSpec("lab", "{models}:Blocks"), Settings())
+                await host.setup()
+                print(host.pid, flush=True)
+                await host.stage(Stream("a", None)).start({{"block": {block}}})
+                await asyncio.sleep(60)
+
+            asyncio.run(main())
+            """
+        )
+    )
+    with subprocess.Popen(
+        [sys.executable, "-u", str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TEST_NOTES": str(notes)},
+    ) as runner:
+        assert runner.stdout is not None
+        pid = int(runner.stdout.readline())
+        while "child" not in notes.read_text():
+            time.sleep(0.01)
+        child = int(notes.read_text().split()[-1])
+        time.sleep(0.2)
+        assert runs(child)
+        runner.kill()
+        assert wait_gone(pid), "also where a hook holds the interpreter"
+        if block:
+            os.kill(child, signal.SIGKILL)
+        else:
+            assert wait_gone(child)

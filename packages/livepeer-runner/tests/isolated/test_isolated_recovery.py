@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +15,12 @@ from livepeer.runner import PipelineSpec, PipelineState, Settings
 from livepeer.runner._live.isolated.host import IsolatedHost
 from livepeer.runner._live.isolated.messages import is_fatal
 from livepeer.runner._stream import Stream
-from livepeer.runner.errors import HookFailed, PipelineDefinitionError, StageAway
+from livepeer.runner.errors import (
+    HookFailed,
+    InvalidParams,
+    PipelineDefinitionError,
+    StageAway,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +73,10 @@ async def test_a_model_that_fails_is_replaced(lab, picture: Picture, way: str, w
             f"start ends {{'do': '{way}'}}",
             "start other {'do': 'same', 'level': 1}",
         ]
-        (error,) = ends_sent.events
-        assert error["type"] == "error"
-        assert words in str(error["message"])
+        # Not an event of the author's: the session makes one of it.
+        (report,) = ends_sent.reports
+        assert words in report
+        assert not ends_sent.events
 
 
 async def test_frames_flow_soon_after_a_model_is_killed_from_outside(lab, picture: Picture):
@@ -127,6 +134,116 @@ async def test_a_setup_that_hangs_is_ended(lab):
         assert it.host.state is PipelineState.OK
         assert it.notes == ["setup", "setup"]
         assert len(it.pids) == 2
+
+
+@pytest.mark.parametrize("do", ["result", "event", "slot", "time", "other", "failed"])
+async def test_a_model_that_sends_garbage_is_replaced(lab, picture: Picture, do: str):
+    async with lab("Odd") as it:
+        stage, sent = await it.start("a", do=do)
+        stage.submit(picture(1))
+        await it.gone(stage)
+        await it.back(stage)
+        assert it.host.restarts == 1
+        (report,) = sent.reports
+        assert ("so it says" if do == "failed" else "cannot be understood") in report
+        await stage.update({"do": "same"})
+        assert await ask(stage, picture(2)) is not None
+
+
+async def test_whatever_a_validator_raises_there_is_an_answer(lab, picture: Picture):
+    async with lab("Odd") as it:
+        stage, _ = await it.start("a")
+        async with asyncio.timeout(10):
+            with pytest.raises(HookFailed, match="KeyError"):
+                await stage.update({"do": "unknown"})
+        assert await ask(stage, picture(1)) is not None
+        assert it.host.restarts == 0
+
+
+async def test_parameters_that_are_nested_too_deeply_are_the_callers_fault(lab, picture: Picture):
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do="same")
+        deep: dict[str, Any] = {}
+        for _ in range(5000):
+            deep = {"a": deep}
+        with pytest.raises(InvalidParams, match="too deeply"):
+            await stage.update(deep)
+        assert await ask(stage, picture(1)) is not None
+
+
+async def test_a_hook_that_exits_ends_its_process(lab, picture: Picture):
+    async with lab("Odd") as it:
+        stage, _ = await it.start("a")
+        async with asyncio.timeout(10):
+            with pytest.raises(StageAway, match="SystemExit"):
+                await stage.update({"do": "exit"})
+        await it.back(stage)
+        await stage.update({"do": "leave"})
+        with pytest.raises(StageAway, match="SystemExit"):
+            await ask(stage, picture(1))
+        await it.back(stage)
+        assert it.host.restarts == 2
+
+
+async def test_updates_do_not_hide_a_hook_that_hangs(lab, picture: Picture):
+    async with lab("Odd", hook_timeout_s=1.0) as it:
+        stage, _ = await it.start("a", do="wait")
+        waiting = stage.submit(picture(1))
+        began = time.monotonic()
+        while not waiting.done and time.monotonic() - began < 10:
+            await stage.update({"n": 1})
+            await asyncio.sleep(0.1)
+        with pytest.raises(StageAway, match="kept a frame for 1 s"):
+            await asyncio.to_thread(waiting.get, 20)
+        assert 1.0 <= time.monotonic() - began < 3.0
+
+
+async def test_an_update_that_waits_does_not_hide_a_hook_that_hangs(lab, picture: Picture):
+    async with lab("Changes", hook_timeout_s=1.0) as it:
+        stage, _ = await it.start("a", do="hangs")
+        waiting = stage.submit(picture(1))
+        began = time.monotonic()
+        with pytest.raises(StageAway, match="kept a frame for 1 s"):
+            await stage.update({"do": "same"})
+        assert waiting.done
+        assert time.monotonic() - began < 3.0
+
+
+async def test_a_process_that_the_system_does_not_end_holds_nobody_up(
+    lab, picture: Picture, monkeypatch: pytest.MonkeyPatch
+):
+    really = os.killpg
+    monkeypatch.setattr(os, "killpg", lambda *_: None)
+    monkeypatch.setattr("livepeer.runner._live.isolated.link._KILL_S", 0.05)
+    async with lab("Changes", hook_timeout_s=0.5, stop_timeout_s=0.1) as it:
+        stage, _ = await it.start("a", do="hangs")
+        stuck = it.host.pid
+        with pytest.raises(StageAway, match="kept a frame"):
+            await ask(stage, picture(1))
+        await it.back(stage)
+        await stage.update({"do": "same"})
+        assert await ask(stage, picture(2)) is not None
+        monkeypatch.undo()
+    really(stuck, signal.SIGKILL)
+    for _ in range(2000):
+        try:
+            os.kill(stuck, 0)
+        except ProcessLookupError:
+            return
+        await asyncio.sleep(0.005)
+    raise TimeoutError("it is not reaped")
+
+
+async def test_initial_parameters_must_be_json(tmp_path):
+    (tmp_path / "plain.py").write_text(
+        "from livepeer.runner import LivePipeline\nclass Plain(LivePipeline): ...\n"
+    )
+    spec = PipelineSpec("plain", f"{tmp_path}/plain.py:Plain")
+    object.__setattr__(spec, "initial_params", {"good": (1, 2), "price": Decimal("1.5")})
+    host = IsolatedHost(spec, Settings())
+    with pytest.raises(PipelineDefinitionError, match="initial_params\\['price'\\] is not JSON"):
+        await host.setup()
+    await host.close()
 
 
 @pytest.mark.parametrize("name", ["OutOfMemoryError", "AcceleratorError"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import av
 import numpy as np
+from av.audio.plane import AudioPlane
 
 from livepeer.trickle.media import (
     TIME_BASE,
@@ -59,8 +60,10 @@ def number_of(frame: VideoFrame) -> int | None:
 def tone(first: int, samples: int, rate: int, layout: str, hertz: int = 440) -> av.AudioFrame:
     at = np.arange(first, first + samples) / rate
     wave = (0.5 * np.sin(2 * np.pi * hertz * at)).astype(np.float32)
-    channels = av.AudioLayout(layout).nb_channels
-    raw = av.AudioFrame.from_ndarray(np.tile(wave, (channels, 1)), format="fltp", layout=layout)
+    raw = av.AudioFrame("fltp", layout, samples)
+    for channel in range(raw.layout.nb_channels):
+        # Not by PyAV's planes: of eight channels there is a ninth, which points nowhere.
+        AudioPlane(raw, channel).update(wave.tobytes())
     raw.sample_rate, raw.pts, raw.time_base = rate, first, Fraction(1, rate)
     return raw
 

@@ -250,7 +250,7 @@ def test_what_happens_to_an_array_later_does_not_reach_the_frame(scene):
             "yuv420p",
             r"\(73, 128\) uint8 .* \(height \* 3 / 2, width\)",
         ),
-        (np.zeros((72, 128, 3), np.uint8), "pal8", "pal8 is not a format .* rgb24"),
+        (np.zeros((72, 128, 3), np.uint8), "pal8", "'pal8' is not a format .* rgb24"),
     ],
 )
 def test_an_array_that_does_not_fit_is_shown_with_what_fits(scene, array, format, text):

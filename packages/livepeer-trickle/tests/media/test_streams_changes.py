@@ -231,3 +231,30 @@ def test_a_hook_that_answers_unevenly_does_not_begin_the_clock_anew():
     assert [unit.pts for unit in units] == [0, 9000, 9001, 9002, 12600]
     assert [unit.key for unit in units] == [True, False, False, False, False]
     assert frames[0].time_base == TIME_BASE
+
+
+def starts(units, segmenter):
+    return [unit.pts / 90_000 for unit in units if segmenter.add(unit).starts]
+
+
+def test_sound_is_cut_where_the_video_that_was_announced_never_comes():
+    segmenter = Segmenter(BOTH)
+    cuts = starts(coded_sound(0, 12), segmenter)
+    assert cuts[0] <= 0 < 3.9 < cuts[1] < 4.1
+    assert all(1 <= later - cut < 1.1 for cut, later in pairwise(cuts[1:]))
+    # When it comes after all, its key frames lead.
+    both = by_time(coded_pictures(range(300, 375)), coded_sound(12, 15))
+    lead = {unit.pts / 90_000 for unit in both if unit.kind == "video" and unit.key}
+    assert set(starts(both, segmenter)) - lead <= {both[0].pts / 90_000}
+
+
+def test_sound_is_not_cut_before_video_that_begins_late():
+    units = by_time(coded_sound(0, 6), coded_pictures(range(75, 150)))
+    video = [unit.pts / 90_000 for unit in units if unit.kind == "video" and unit.key]
+    assert starts(units, Segmenter(BOTH))[1:] == video
+
+
+def test_sound_is_cut_also_where_its_clock_began_anew():
+    segmenter = Segmenter(BOTH)
+    starts(coded_sound(100, 107), segmenter)
+    assert len(starts(coded_sound(0, 10), segmenter)) >= 5

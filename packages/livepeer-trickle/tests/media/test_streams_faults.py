@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
 
 import pytest
 
-from livepeer.trickle.media import AccessUnit, AudioFrame, Segmenter, VideoFrame
+from livepeer.trickle.media import AccessUnit, AudioFrame, BytePipe, Segmenter, VideoFrame
 
 from .streams import (
     STEP,
@@ -171,6 +173,40 @@ async def test_what_is_no_stream_is_told_and_passed_over():
     assert numbers(items) == list(range(10))
     assert stats.runs == 3
     assert any("encrypted" in reason for reason in stats.unreadable)
+
+
+async def test_packets_with_time_stamps_are_named():
+    stream = packets(transport_stream(Video(frames=30), Sound(end_s=1.2)))
+    stamped = b"".join(number.to_bytes(4, "big") + packet for number, packet in enumerate(stream))
+    items, stats = await read([stamped, None, b"".join(stream)], chunk=1000)
+    assert numbers(items) == list(range(30))
+    assert ["192 bytes" in reason and ".m2ts" in reason for reason in stats.unreadable] == [True]
+
+
+async def test_a_chunk_is_read_in_time_that_grows_with_its_size():
+    chunk = random.Random(4).randbytes(48 * 1024 * 1024)
+    pipe, parts = BytePipe(), list[bytes]()
+    await pipe.write(chunk)
+    pipe.close()
+    began = time.thread_time()
+    while part := pipe.read(4096):
+        parts.append(part)
+    # 0.05 s; to move the rest of the chunk at each read takes more than a minute.
+    assert time.thread_time() - began < 5
+    assert b"".join(parts) == chunk
+    assert not pipe.next_run()
+
+
+async def test_what_is_left_of_a_chunk_counts_and_is_given_up_with_the_rest():
+    pipe = BytePipe(limit_bytes=10)
+    await pipe.write(b"0123456789")
+    assert pipe.read(4) == b"0123"
+    await asyncio.wait_for(pipe.write(b"abcd"), 5)
+    assert [pipe.read(100), pipe.read(3), pipe.read(3)] == [b"456789", b"abc", b"d"]
+    await pipe.write(b"0123456789")
+    assert pipe.read(9) == b"012345678"
+    pipe.abort()
+    assert pipe.read(1) == b""
 
 
 async def test_several_pictures_in_one_packet_are_told_apart():

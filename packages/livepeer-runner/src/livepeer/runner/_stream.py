@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +33,10 @@ class Outlet(Protocol):
         """Queue a frame."""
         ...
 
+    def report(self, message: str) -> None:
+        """Tell that something of the pipeline's failed."""
+        ...
+
 
 class Stream:
     """One stream, as the hooks that run for it see it.
@@ -58,10 +61,11 @@ class Stream:
     def emit_event(self, message: Mapping[str, object]) -> None:
         """Publish a JSON object on the events channel; without a `type` it is an `event`.
 
-        256 messages may wait for the network; beyond that the oldest are dropped and counted.
+        256 messages or 4 MiB may wait for the network; beyond that the oldest are dropped and
+        counted. The session's own events do not wait behind them.
 
         Raises:
-            MessageError: It is not JSON.
+            MessageError: It is not JSON, or larger than 1 MiB.
         """
         self._outlet.emit_event(message)
 
@@ -105,23 +109,38 @@ class Stream:
         for ready in as_frames(frame, like):
             self._outlet.emit_frame(ready)
 
+    def report(self, message: str) -> None:
+        """Publish an `error` event: something of the pipeline's failed."""
+        self._outlet.report(message)
+
 
 CURRENT: ContextVar[Stream | None] = ContextVar("the stream of the hook that runs", default=None)
 
-# By pipeline, and not an attribute of it: authors need not call super().__init__().
-_attached: WeakKeyDictionary[object, list[Stream]] = WeakKeyDictionary()
+
+class _Attached(NamedTuple):
+    """The streams of a pipeline, which is held so that no other object gets its id."""
+
+    pipeline: object
+    streams: tuple[Stream, ...]
+
+
+# By the pipeline's id, and neither an attribute of it nor a key made of it: authors need not call
+# super().__init__(), and their classes (data classes among them) may have an equality of their own.
+_attached: dict[int, _Attached] = {}
 
 
 def attach(pipeline: object, stream: Stream) -> None:
-    """Make a stream known to its pipeline."""
-    _attached.setdefault(pipeline, []).append(stream)
+    """Make a stream known to its pipeline, which is held until `detach`."""
+    _attached[id(pipeline)] = _Attached(pipeline, (*_streams_of(pipeline), stream))
 
 
 def detach(pipeline: object, stream: Stream) -> None:
     """Forget a stream. Idempotent."""
-    streams = _attached.get(pipeline, [])
-    if stream in streams:
-        streams.remove(stream)
+    rest = tuple(one for one in _streams_of(pipeline) if one is not stream)
+    if rest:
+        _attached[id(pipeline)] = _Attached(pipeline, rest)
+    else:
+        _attached.pop(id(pipeline), None)
 
 
 def stream_of(pipeline: object) -> Stream | None:
@@ -133,10 +152,15 @@ def stream_of(pipeline: object) -> Stream | None:
     current = CURRENT.get()
     if current is not None:
         return current
-    streams = _attached.get(pipeline, [])
+    streams = _streams_of(pipeline)
     if len(streams) > 1:
         raise LookupError(
             "several streams run: call it from a hook, which knows its own, or keep `self.stream`"
             " and use that"
         )
     return streams[0] if streams else None
+
+
+def _streams_of(pipeline: object) -> tuple[Stream, ...]:
+    attached = _attached.get(id(pipeline))
+    return () if attached is None else attached.streams

@@ -105,8 +105,9 @@ class Settings(BaseSettings):
     """How long a decoded video frame may wait for the hook while newer ones wait behind it; with
     the time that the hook takes, this bounds the latency. Not with the policy `wait`."""
     overlay_after_s: float = Field(1.0, gt=0)
-    """When a hook has kept a frame for so long, the loading overlay is published in the place of
-    pictures until it answers. Not with the policy `wait`."""
+    """When a hook has kept a frame for so long, and for three times what it usually takes, the
+    loading overlay is published in the place of pictures until it answers. Not with the policy
+    `wait`."""
     emit_drain_s: Seconds = 1.0
     """When the input has ended, how long after the last emitted frame another one is awaited."""
     hardware: Literal["none", "auto", "cuda"] = "none"
@@ -137,7 +138,8 @@ class Settings(BaseSettings):
     """First wait before a model process that failed soon after another is begun anew; it doubles
     up to 10 s. After one that worked there is no wait."""
     stop_timeout_s: float = Field(5.0, gt=0)
-    """How long a session, or a worker thread, may take to end once told to."""
+    """How long a session, or a worker thread, may take to end once told to; `/stream/stop` answers
+    within it."""
     output_linger_s: Seconds = 5.0
     """How long an ended output is kept for readers who are behind."""
 

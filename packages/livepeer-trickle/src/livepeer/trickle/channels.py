@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
@@ -50,15 +51,23 @@ def decode_message(data: bytes) -> dict[str, object]:
     """Read one JSON object.
 
     Raises:
-        MessageError: It is no JSON, or not an object.
+        MessageError: It is no JSON (which has no NaN and no Infinity), or not an object.
     """
     try:
-        message: object = json.loads(data)
+        message: object = json.loads(data, parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"the message is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise MessageError(f"the message is a JSON {type(message).__name__}, not an object")
     return {str(key): value for key, value in message.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def _finite(text: str) -> float:
+    # 1e999 has the form of a number, and Python makes an infinity of it.
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:32]} is no finite number")
+    return number
 
 
 class JSONPublisher:

@@ -12,6 +12,7 @@ from livepeer.trickle.media import AccessUnit, Kind, StreamInfo, VideoFrame
 
 if TYPE_CHECKING:
     from livepeer.runner._live.frame_queue import FrameQueue, Queued
+    from livepeer.runner._live.patience import Patience
     from livepeer.runner._live.stage import Answer, Frame, Stage
     from livepeer.runner._live.stats import SessionStats
     from livepeer.runner.settings import Settings
@@ -29,7 +30,8 @@ class Asking:
         frames: What was decoded, or copied.
         outbox: Where answers and copied units go, in order.
         stage: The author's hooks.
-        settings: `live_policy`, `overlay_after_s` and `emit_drain_s` are read.
+        patience: How long an answer may take before others do not wait for it; None is for ever.
+        settings: `emit_drain_s` and `overlay_after_s` are read.
         stats: Where drops and the time of hooks are counted.
     """
 
@@ -38,13 +40,14 @@ class Asking:
         frames: FrameQueue,
         outbox: Outbox,
         stage: Stage,
+        patience: Patience | None,
         settings: Settings,
         stats: SessionStats,
     ) -> None:
         self._frames = frames
         self._outbox = outbox
         self._stage = stage
-        self._live = settings.live_policy == "drop"
+        self._patience = patience
         self._overlay_after_s = settings.overlay_after_s
         self._emit_drain_s = settings.emit_drain_s
         self._stats = stats
@@ -83,7 +86,7 @@ class Asking:
         while not self._interrupted.is_set():
             if self._stage.away is not None:
                 self._covering |= time.monotonic() - came >= _AWAY_GRACE_S
-                if self._covering and self._live:
+                if self._covering and self._patience is not None:
                     return self._cover(frame)
                 time.sleep(_AWAY_POLL_S)
             elif self._permits.acquire(timeout=0 if self._covering else _POLL_S):
@@ -105,7 +108,10 @@ class Asking:
         self._open.append((answer, began))
 
         def done() -> None:
-            self._stats.took("hook", time.monotonic() - began)
+            took_s = time.monotonic() - began
+            self._stats.took("hook", took_s)
+            if self._patience is not None:
+                self._patience.took(took_s)
             self._permits.release()
 
         answer.add_done_callback(done)
@@ -114,8 +120,9 @@ class Asking:
     def _is_overdue(self) -> bool:
         """Whether the author has kept a frame for so long that others must not wait for it."""
         self._forget_done()
-        waits = bool(self._open) and time.monotonic() - self._open[0][1] > self._overlay_after_s
-        return self._live and waits
+        if self._patience is None or not self._open:
+            return False
+        return time.monotonic() - self._open[0][1] > self._patience.seconds
 
     def _await_answers(self) -> None:
         """For a while, until no frame is open: what its hook emits comes before what follows."""
@@ -128,9 +135,9 @@ class Asking:
         while self._open and self._open[0][0].done:
             self._open.popleft()
 
-    def _cover(self, frame: Frame) -> Overlay | None:
+    def _cover(self, frame: Frame) -> Overlay:
         self._stats.drop("away")
-        return Overlay(frame) if isinstance(frame, VideoFrame) else None
+        return Overlay(frame)
 
     def _await_emitted(self) -> None:
         """At the end of the input: what the author still emits, until there is a silence."""

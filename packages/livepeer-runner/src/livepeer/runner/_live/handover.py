@@ -16,6 +16,9 @@ LIMIT_BYTES = 256 * 1024
 """With so much waiting for the network, the thread waits. Little, because it is time: a second at
 2 Mbit/s; one key frame always fits."""
 
+LIMIT_PIECES = 128
+"""The same for streams of few bits: a second or two of pictures and sound."""
+
 
 class Handover:
     """One thread puts and one coroutine iterates. Make it on the loop."""
@@ -36,7 +39,7 @@ class Handover:
     def put(self, piece: Piece) -> bool:
         """From the thread: append a piece, once there is room; False when it was closed."""
         with self._condition:
-            while not self._closed and self._size > self._limit:
+            while not self._closed and self._is_full():
                 self._condition.wait()
             if self._closed:
                 return False
@@ -46,6 +49,9 @@ class Handover:
         if wake:
             self._loop.call_soon_threadsafe(self._wake.set)
         return True
+
+    def _is_full(self) -> bool:
+        return self._size > self._limit or len(self._pieces) >= LIMIT_PIECES
 
     def close(self) -> None:
         """From any thread: no more pieces; those that wait are still handed over. Idempotent."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from livepeer.runner._live.author import AuthorThread, context_of
+from livepeer.runner._live.author import AuthorThread, HookRaised, context_of, describe
 from livepeer.runner._live.parameters import Parameters
 from livepeer.runner._live.stage import Answer, Frame
 from livepeer.runner._stream import attach, detach
@@ -54,7 +55,7 @@ class InProcessHost:
 
     @property
     def state(self) -> PipelineState:
-        """ERROR while a hook has not answered for `hook_timeout_s`: nothing here can end it."""
+        """ERROR while a hook takes longer than it may: nothing here can end it."""
         if not self._set_up:
             return PipelineState.LOADING
         return PipelineState.ERROR if self._hangs() else PipelineState.OK
@@ -64,12 +65,17 @@ class InProcessHost:
         """Which hook holds the author's thread, if one does."""
         if not self._hangs():
             return None
-        return f"a hook has not returned for {self._settings.hook_timeout_s:g} s"
+        return "a hook has not returned in time, and holds the others"
 
     async def setup(self) -> None:
         """Run the author's `setup()` on the author's thread; raises what it raises."""
         self._author = AuthorThread(type(self._pipeline).__name__)
-        await self._author.call(None, self._pipeline.setup)
+        try:
+            await self._author.call(None, self._pipeline.setup)
+        except HookRaised as raised:
+            if isinstance(raised.error, Exception):
+                raise raised.error from None
+            raise
         self._set_up = True
 
     async def close(self) -> None:
@@ -80,6 +86,8 @@ class InProcessHost:
             if self._set_up:
                 async with asyncio.timeout(self._settings.stop_timeout_s):
                     await self._author.call(None, self._pipeline.teardown)
+        except HookRaised as raised:
+            _log.error("teardown() raised %s", raised, exc_info=raised.error)
         except TimeoutError:
             _log.error("teardown() did not run in time: another hook is still running, or it is")
         finally:
@@ -89,12 +97,14 @@ class InProcessHost:
     def stage(self, stream: Stream) -> InProcessStage:
         """The hooks for one session; after `setup()`."""
         assert self._author is not None
-        stage = InProcessStage(self._pipeline, self._author, stream, self._defaults)
+        stage = InProcessStage(self._pipeline, self._author, stream, self._settings, self._defaults)
         self._stages.add(stage)
         return stage
 
     def _hangs(self) -> bool:
         begun = time.monotonic() - self._settings.hook_timeout_s
+        if self._author is not None and self._author.overdue:
+            return True
         return any(stage.waits_since(begun) for stage in self._stages)
 
 
@@ -105,6 +115,7 @@ class InProcessStage:
         pipeline: The author's instance.
         author: Where its hooks run.
         stream: The session, as the hooks see it.
+        settings: How long hooks may take is read.
         defaults: Initial parameters.
     """
 
@@ -113,15 +124,18 @@ class InProcessStage:
         pipeline: LivePipeline,
         author: AuthorThread,
         stream: Stream,
+        settings: Settings,
         defaults: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._author = author
+        self._settings = settings
         self._stream = stream
         self._parameters = Parameters(pipeline.Params, defaults)
         self._kinds = processed_kinds(pipeline)
         self._context = context_of(stream)
-        self._updating = 0
+        self._reloading = False
+        self._changing = asyncio.Lock()
         self._lock = threading.Lock()
         self._open: dict[Answer, float] = {}
         attach(pipeline, stream)
@@ -138,8 +152,8 @@ class InProcessStage:
 
     @property
     def away(self) -> str | None:
-        """While the author's answer to an update is awaited."""
-        return "reloading" if self._updating else None
+        """While what the author's update returned is awaited."""
+        return "reloading" if self._reloading else None
 
     def waits_since(self, moment: float) -> bool:
         """Whether a frame that was submitted before this time still waits for its answer."""
@@ -148,34 +162,37 @@ class InProcessStage:
 
     async def start(self, params: Mapping[str, JsonValue]) -> None:
         """Validate, then run `on_stream_start`."""
-        values = self._parameters.merged(params)
-        self._stream.params = self._parameters.validated(values)
-        await self._call("on_stream_start", self._pipeline.on_stream_start, self._stream.params)
-        self._parameters.accept(values)
+        async with self._changing:
+            values = self._parameters.merged(params)
+            self._stream.params = self._parameters.validated(values)
+            hook, limit_s = self._pipeline.on_stream_start, self._settings.hook_start_timeout_s
+            await self._call("on_stream_start", limit_s, hook, self._stream.params)
+            self._parameters.accept(values)
 
     async def update(self, params: Mapping[str, JsonValue]) -> None:
-        """Validate, then run `on_params_update`, between two frames."""
-        values = self._parameters.merged(params)
-        validated, before = self._parameters.validated(values), self._stream.params
-        self._updating += 1
-        try:
+        """Validate, then run `on_params_update`, between two frames; one update at a time."""
+        async with self._changing:
+            values = self._parameters.merged(params)
+            validated, before = self._parameters.validated(values), self._stream.params
             # Without a class to fill in the rest, the hook is told what was sent.
             told = dict(params) if self._pipeline.Params is None else validated
-            await self._call("on_params_update", self._apply, validated, told)
-        except BaseException:
-            self._stream.params = before
-            raise
-        finally:
-            self._updating -= 1
-        self._parameters.accept(values)
+            limit_s = self._settings.hook_update_timeout_s
+            try:
+                await self._call("on_params_update", limit_s, self._apply, validated, told)
+            except BaseException:
+                self._stream.params = before
+                raise
+            self._parameters.accept(values)
 
     async def stop(self) -> None:
         """Run `on_stream_stop`."""
-        await self._call("on_stream_stop", self._pipeline.on_stream_stop)
+        limit_s = self._settings.stop_timeout_s
+        await self._call("on_stream_stop", limit_s, self._pipeline.on_stream_stop)
 
     def submit(self, frame: Frame) -> Answer:
         """Run `process_video` or `process_audio`."""
         video = isinstance(frame, VideoFrame)
+        name = "process_video" if video else "process_audio"
         hook = self._pipeline.process_video if video else self._pipeline.process_audio
         answer = Answer(frame)
         with self._lock:
@@ -187,9 +204,10 @@ class InProcessStage:
                 answer.give(item)
 
         def finish(error: BaseException | None) -> None:
-            answer.finish(None if error is None else self._failed(hook.__name__, error))
+            answer.finish(None if error is None else self._failed(name, error))
 
-        self._author.ask(self._context, hook, answer, deliver, finish)
+        limit_s = self._settings.hook_timeout_s
+        self._author.ask(self._context, hook, answer, deliver, finish, limit_s)
         return answer
 
     def interrupt(self) -> None:
@@ -210,17 +228,29 @@ class InProcessStage:
     def _apply(self, params: Any, told: Any) -> Any:
         # On the author's thread, so that no frame sees new parameters before their hook does.
         self._stream.params = params
-        return self._pipeline.on_params_update(told)
+        result = self._pipeline.on_params_update(told)
+        return self._reload(result) if inspect.isawaitable(result) else result
 
-    async def _call(self, name: str, hook: Callable[..., Any], *args: object) -> None:
+    async def _reload(self, result: Any) -> None:
+        self._reloading = True
         try:
-            await self._author.call(self._stream, hook, *args)
-        except Exception as error:
+            await result
+        finally:
+            self._reloading = False
+
+    async def _call(
+        self, name: str, limit_s: float, hook: Callable[..., Any], *args: object
+    ) -> None:
+        try:
+            await self._author.call(self._stream, hook, *args, limit_s=limit_s)
+        except HookRaised as raised:
+            raise self._failed(name, raised.error) from raised.error
+        except RuntimeError as error:
             raise self._failed(name, error) from error
 
     def _failed(self, hook: str, error: BaseException) -> HookFailed:
         name = f"{type(self._pipeline).__name__}.{hook}"
-        failed = HookFailed(f"{name}() raised {type(error).__name__}: {error}")
+        failed = HookFailed(f"{name}() raised {describe(error)}")
         failed.__cause__ = error
         return failed
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
+from livepeer.runner._live.closings import Closings
+from livepeer.runner._live.finite import refuse_not_finite
 from livepeer.runner._live.outlet import ChannelOutlet
 from livepeer.runner._live.session import Session
 from livepeer.runner._logs import logged_as
@@ -21,7 +24,7 @@ from livepeer.runner.state import PipelineState
 from livepeer.trickle import trickle_session
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import aiohttp
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from livepeer.runner._metrics import LiveMetrics, Refusal
     from livepeer.runner._network.sessions import Channels
     from livepeer.runner.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 class SessionManager:
@@ -52,6 +57,7 @@ class SessionManager:
         self._sessions: dict[str, Session] = {}
         self._starting: set[str] = set()
         self._stop_wanted: dict[str, str] = {}
+        self._closings = Closings(settings.stop_timeout_s)
 
     @property
     def active(self) -> int:
@@ -65,10 +71,11 @@ class SessionManager:
 
     async def close(self) -> None:
         """End every session, and unload the model."""
-        await self.stop(None, "the runner stops")
+        await self._stop([*self._sessions, *self._starting], "the runner stops")
         try:
             await self._host.close()
         finally:
+            await self._closings.close()
             if self._http is not None:
                 await self._http.close()
 
@@ -78,6 +85,7 @@ class SessionManager:
         """Begin a session; see `Sessions.start`."""
         with logged_as(stream_id):
             try:
+                refuse_not_finite(params or {})
                 await self._start(stream_id, channels, params or {})
             except RunnerError as error:
                 self._metrics.refused(_refusal(error))
@@ -87,11 +95,19 @@ class SessionManager:
         """Give a session new parameters; see `Sessions.update`."""
         session = self._find(stream_id)
         with logged_as(session.stream_id):
+            refuse_not_finite(params)
             await session.update(params)
 
     async def stop(self, stream_id: str | None, reason: str) -> None:
-        """End a session, or without an id all of them; see `Sessions.stop`."""
+        """End a session, or without an id the only one; see `Sessions.stop`."""
         names = [*self._sessions, *self._starting] if stream_id is None else [stream_id]
+        if len(names) > 1:
+            # It may come late, and be about one that ended long ago.
+            _log.warning("a stop without an id ends none of %d streams: %s", len(names), reason)
+            return
+        await self._stop(names, reason)
+
+    async def _stop(self, names: Sequence[str], reason: str) -> None:
         # One that begins is stopped as soon as it has begun.
         self._stop_wanted.update({name: reason for name in names if name in self._starting})
         sessions = [self._sessions[name] for name in names if name in self._sessions]
@@ -108,21 +124,9 @@ class SessionManager:
         if self._host.state is not PipelineState.OK:
             why = self._host.message or f"it is {self._host.state.value}"
             raise StageAway(f"the model takes no stream now: {why}")
-        assert self._http is not None
         self._starting.add(stream_id)
         try:
-            outlet = ChannelOutlet(channels, self._http)
-            stage = self._host.stage(Stream(stream_id, outlet))
-            session = Session(
-                stream_id,
-                channels,
-                stage,
-                outlet,
-                self._http,
-                self._settings,
-                self._name,
-                ended=lambda: self._forget(session),
-            )
+            session = await self._make(stream_id, channels)
             await session.start(params)
             self._sessions[stream_id] = session
             self._metrics.add(session.stats)
@@ -130,7 +134,28 @@ class SessionManager:
             self._starting.discard(stream_id)
             reason = self._stop_wanted.pop(stream_id, None)
         if reason is not None:
-            await self.stop(stream_id, reason)
+            await self._stop([stream_id], reason)
+
+    async def _make(self, stream_id: str, channels: Channels) -> Session:
+        assert self._http is not None
+        outlet = ChannelOutlet(channels, self._http)
+        try:
+            stage = self._host.stage(Stream(stream_id, outlet))
+        except BaseException:
+            await outlet.close(self._settings.stop_timeout_s)
+            raise
+        session = Session(
+            stream_id,
+            channels,
+            stage,
+            outlet,
+            self._http,
+            self._settings,
+            self._name,
+            self._closings,
+            ended=lambda: self._forget(session),
+        )
+        return session
 
     def _find(self, stream_id: str | None) -> Session:
         if stream_id is None and len(self._sessions) == 1:

@@ -34,9 +34,9 @@ class Emitted:
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """The place of a picture that nobody can process now."""
+    """The place of a frame that nobody can process now."""
 
-    source: VideoFrame
+    source: Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,6 @@ class Outbox:
 def _class(item: Waiting) -> _Class:
     if isinstance(item, Emitted):
         return "emitted picture" if isinstance(item.frame, VideoFrame) else "emitted sound"
-    if isinstance(item, Answer):
+    if isinstance(item, (Answer, Overlay)):
         item = item.source
-    return "picture" if isinstance(item, (VideoFrame, Overlay)) else "sound"
+    return "picture" if isinstance(item, VideoFrame) else "sound"

@@ -1,23 +1,23 @@
-"""Events and data of one session: bounded queues, and the tasks that publish them."""
+"""Events, data and frames that hooks emit, and the session's own events."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.channels import MAX_LINE_BYTES, JSONLPublisher, JSONPublisher, encode_message
-from livepeer.trickle.errors import (
-    ChannelClosed,
-    ChannelNotFound,
-    MessageError,
-    TrickleError,
+from livepeer.runner._live.message_queue import MessageQueue
+from livepeer.trickle.channels import (
+    MAX_LINE_BYTES,
+    MAX_MESSAGE_BYTES,
+    JSONLPublisher,
+    JSONPublisher,
+    encode_message,
 )
+from livepeer.trickle.errors import MessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import aiohttp
 
@@ -26,94 +26,23 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-QUEUE_MESSAGES = 256
-"""How many messages may wait for the network; the oldest is dropped and counted."""
-
-
-class _Publisher(Protocol):
-    async def publish(self, message: bytes) -> None: ...
-
-    async def close(self, *, delete: bool = False) -> None: ...
-
-
-class _Queue:
-    """Messages on their way to one channel, from any thread."""
-
-    def __init__(self, publisher: _Publisher, name: str) -> None:
-        self.dropped = 0
-        self.gone = asyncio.Event()
-        self._publisher = publisher
-        self._name = name
-        self._loop = asyncio.get_running_loop()
-        self._waiting: deque[bytes] = deque()
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._task = asyncio.create_task(self._drain(), name=f"publish {name}")
-
-    def put(self, message: bytes) -> None:
-        self._loop.call_soon_threadsafe(self._append, message)
-
-    async def close(self, timeout_s: float) -> None:
-        """Publish what waits, for a bounded time, and stop."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                # Once round the loop, for what other threads put a moment ago.
-                await asyncio.sleep(0)
-                await self._idle.wait()
-        except TimeoutError:
-            _log.log(
-                logging.INFO if self.gone.is_set() else logging.WARNING,
-                "%d messages for the %s channel were lost",
-                len(self._waiting),
-                self._name,
-            )
-        await cancel_and_wait(self._task)
-        try:
-            await self._publisher.close()
-        except TrickleError as error:
-            _log.debug("the %s channel was gone when it was closed: %s", self._name, error)
-
-    def _append(self, message: bytes) -> None:
-        if len(self._waiting) >= QUEUE_MESSAGES:
-            self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append(message)
-        self._idle.clear()
-        self._wake.set()
-
-    async def _drain(self) -> None:
-        while True:
-            while self._waiting:
-                message = self._waiting.popleft()
-                try:
-                    await self._publisher.publish(message)
-                except (ChannelNotFound, ChannelClosed) as error:
-                    self.dropped += 1
-                    if not self.gone.is_set():
-                        _log.info("the %s channel is gone: %s", self._name, error)
-                    self.gone.set()
-                except TrickleError as error:
-                    self.dropped += 1
-                    _log.warning("a message for the %s channel was lost: %s", self._name, error)
-            self._idle.set()
-            self._wake.clear()
-            await self._wake.wait()
-
 
 class ChannelOutlet:
     """Publishes what hooks and the session itself emit. Make it on the network's loop.
 
     Attributes:
         frames: Takes the frames that hooks emit; None while there is nothing that could.
+        failures: Takes what is reported; None while there is no session.
     """
 
     def __init__(self, channels: Channels, http: aiohttp.ClientSession) -> None:
         self.frames: Callable[[Frame], None] | None = None
-        self._events = _Queue(JSONPublisher(channels.events, session=http), "events")
-        self._data = (
-            _Queue(JSONLPublisher(channels.data, session=http), "data") if channels.data else None
-        )
+        self.failures: Callable[[str], None] | None = None
+        # Both before either queue: a URL that is none must leave no task behind.
+        events = JSONPublisher(channels.events, session=http)
+        data = JSONLPublisher(channels.data, session=http) if channels.data else None
+        self._events = MessageQueue(events, "events")
+        self._data = MessageQueue(data, "data") if data is not None else None
 
     @property
     def dropped(self) -> int:
@@ -122,16 +51,19 @@ class ChannelOutlet:
 
     def emit_event(self, message: Mapping[str, object]) -> None:
         """Queue an event; its `type` is `event` unless it says another."""
-        self._events.put(encode_message({"type": "event", **message}))
+        self._events.put(_event(message))
+
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Queue an event of the session's own, which those of hooks cannot push out.
+
+        Raises:
+            MessageError: It is not JSON, or larger than 1 MiB.
+        """
+        self._events.put(_event(message), own=True)
 
     def emit_data(self, message: Mapping[str, object]) -> None:
         """Queue a line of data; dropped when the caller asked for no data channel."""
-        line = encode_message(message)
-        if len(line) > MAX_LINE_BYTES:
-            raise MessageError(
-                f"the line has {len(line)} bytes, and the limit is {MAX_LINE_BYTES}: send less,"
-                " or split it"
-            )
+        line = _within(encode_message(message), MAX_LINE_BYTES, "line")
         if self._data is not None:
             self._data.put(line)
 
@@ -142,12 +74,32 @@ class ChannelOutlet:
         else:
             self.frames(frame)
 
+    def report(self, message: str) -> None:
+        """Tell a failure of the model: an `error` event, and the last error of the status."""
+        if self.failures is None:
+            _log.error("%s", message)
+        else:
+            self.failures(message)
+
     async def wait_gone(self) -> None:
         """Until the events channel is gone: the orchestrator has removed the stream."""
         await self._events.gone.wait()
 
-    async def close(self, timeout_s: float) -> None:
-        """Publish what waits and stop; data before events, so that the last event is last."""
+    async def close(self, timeout_s: float, last: Sequence[Mapping[str, object]] = ()) -> None:
+        """Publish what waits, and then the last events, for a bounded time; and stop."""
+        queues = [self._events.close(timeout_s, [_event(message) for message in last])]
         if self._data is not None:
-            await self._data.close(timeout_s)
-        await self._events.close(timeout_s)
+            queues.append(self._data.close(timeout_s))
+        await asyncio.gather(*queues)
+
+
+def _event(message: Mapping[str, object]) -> bytes:
+    return _within(encode_message({"type": "event", **message}), MAX_MESSAGE_BYTES, "event")
+
+
+def _within(body: bytes, limit: int, what: str) -> bytes:
+    if len(body) > limit:
+        raise MessageError(
+            f"the {what} has {len(body)} bytes, and the limit is {limit}: send less, or split it"
+        )
+    return body

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from livepeer.trickle import TricklePublisher
-from livepeer.trickle.errors import SegmentError, TrickleError
+from livepeer.trickle.errors import ChannelClosed, ChannelNotFound, SegmentError, TrickleError
 
 if TYPE_CHECKING:
     import aiohttp
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_CLOSING = 3
+CLOSING = 2
 """How many ended segments may wait for the server's word while the next is written."""
+
+BUFFER_BYTES = 256 * 1024
+"""How much of a segment may wait for a connection.
+
+Both are little, because they are time: what waits here is published late, and frames that find no
+room before it are dropped and counted. One key frame always fits.
+"""
 
 
 class Output:
@@ -30,11 +37,13 @@ class Output:
     """
 
     def __init__(self, url: str, http: aiohttp.ClientSession, stats: SessionStats) -> None:
-        self._publisher = TricklePublisher(url, session=http)
+        self._publisher = TricklePublisher(url, session=http, buffer_bytes=BUFFER_BYTES)
         self._stats = stats
+        self._gone = asyncio.Event()
         self._segment: SegmentWriter | None = None
         self._begun = 0
         self._closing: set[asyncio.Task[None]] = set()
+        stats.watch_depth("output", lambda: len(self._closing))
 
     @property
     def segments(self) -> int:
@@ -58,6 +67,13 @@ class Output:
             _log.debug("the rest of output segment %d is left out: %s", self._begun - 1, error)
             self._stats.segments_lost += 1
             self._segment = None
+        except (ChannelNotFound, ChannelClosed):
+            self._gone.set()
+            raise
+
+    async def wait_gone(self) -> None:
+        """Until the server has said that there is no such channel any more."""
+        await self._gone.wait()
 
     async def finish(self) -> None:
         """End the last segment and wait until the server has all of them."""
@@ -76,7 +92,7 @@ class Output:
         segment, self._segment = self._segment, None
         if segment is None:
             return
-        if len(self._closing) >= _CLOSING:
+        if len(self._closing) >= CLOSING:
             await asyncio.wait(self._closing, return_when=asyncio.FIRST_COMPLETED)
         # Not awaited: the next segment must not wait for a round trip.
         task = asyncio.create_task(self._close(segment), name=f"end of segment {segment.seq}")
@@ -89,4 +105,6 @@ class Output:
             self._stats.segments_out += 1
         except TrickleError as error:
             self._stats.segments_lost += 1
+            if isinstance(error, (ChannelNotFound, ChannelClosed)):
+                self._gone.set()
             _log.debug("output segment %d did not arrive whole: %s", segment.seq, error)

@@ -1,4 +1,4 @@
-"""The loading overlay: what is published while the author's hooks cannot be called."""
+"""The loading overlay, and silence: what is published while hooks cannot be called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from livepeer.runner.frames import VideoFrame
+from livepeer.runner.frames import AudioFrame, VideoFrame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +40,13 @@ class LoadingOverlay:
         array = self._base.copy()
         _draw_wheel(array, time.monotonic() / _TURN_S)
         return VideoFrame.from_ndarray(array, like=source, format="rgb24")
+
+
+def silence(source: AudioFrame) -> AudioFrame:
+    """The same stretch of time without a sound."""
+    samples = source.to_ndarray()
+    samples[:] = 128 if samples.dtype.kind == "u" else 0
+    return AudioFrame.from_ndarray(samples, like=source)
 
 
 def _darkened(frame: VideoFrame) -> NDArray[np.uint8]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from livepeer.runner.errors import InvalidParams
+from livepeer.runner._live.finite import refuse_not_finite
+from livepeer.runner.errors import HookFailed, InvalidParams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import BaseModel, JsonValue
 
@@ -36,17 +37,32 @@ class Parameters:
         """What hooks get for these values: an instance of the model, or a mapping of their own.
 
         Raises:
-            InvalidParams: A value does not fit; each error's `loc` begins with its field.
+            InvalidParams: A value does not fit, or is a number that JSON has not; each error's
+                `loc` begins with its field.
+            HookFailed: A validator of the author's raised what validators do not raise.
         """
+        refuse_not_finite(values)
         if self._model is None:
             return dict(values)
         try:
             return self._model.model_validate(values)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
-            fields = ", ".join(".".join(map(str, fault["loc"])) or "params" for fault in faults)
+            known = ", ".join(self._model.model_fields)
+            for fault in faults:
+                if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
+                    fault["msg"] = f"there is no such parameter; known are: {known}"
+            fields = _fields([fault["loc"] for fault in faults])
             raise InvalidParams(f"the parameters do not fit: {fields}", faults) from None
+        except Exception as error:
+            # The author's validators are hooks as well.
+            name = self._model.__name__
+            raise HookFailed(f"validating {name} raised {type(error).__name__}") from error
 
     def accept(self, values: Mapping[str, JsonValue]) -> None:
         """Put values in force."""
         self._sent = dict(values)
+
+
+def _fields(places: Sequence[tuple[str | int, ...]]) -> str:
+    return ", ".join(".".join(map(str, place)) or "params" for place in places)

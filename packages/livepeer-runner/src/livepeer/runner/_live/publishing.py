@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from livepeer.runner._live.encoding import Encoding
 from livepeer.runner._live.outbox import ClockRestart, Emitted, Outbox, Overlay
-from livepeer.runner._live.overlay import LoadingOverlay
+from livepeer.runner._live.overlay import LoadingOverlay, silence
 from livepeer.runner._live.stage import Answer
 from livepeer.runner.errors import HookFailed, StageAway
 from livepeer.trickle.errors import MediaError
@@ -25,6 +25,7 @@ from livepeer.trickle.media import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from livepeer.runner._live.patience import Patience
     from livepeer.runner._live.stage import Frame
     from livepeer.runner._live.stats import SessionStats
     from livepeer.runner._metrics import DropReason
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _ENTERED = 1024
 _AHEAD_S = 2.0
+_TELL_S = 1.0
 
 
 class Publishing:
@@ -41,7 +43,8 @@ class Publishing:
 
     Args:
         outbox: Answers, copied units and emitted frames.
-        settings: `live_policy`, `overlay_after_s`, `segment_s` and `hardware` are read.
+        patience: How long an answer is awaited; None is for ever.
+        settings: `segment_s` and `hardware` are read.
         stats: Where things are counted.
         send: Takes each piece; False when no more are wanted.
         report: Told each hook failure that begins a run of failures.
@@ -50,13 +53,14 @@ class Publishing:
     def __init__(
         self,
         outbox: Outbox,
+        patience: Patience | None,
         settings: Settings,
         stats: SessionStats,
         send: Callable[[Piece], bool],
         report: Callable[[HookFailed], None],
     ) -> None:
         self._outbox = outbox
-        self._patience_s = settings.overlay_after_s if settings.live_policy == "drop" else None
+        self._patience = patience
         self._stats = stats
         self._send = send
         self._report = report
@@ -64,9 +68,10 @@ class Publishing:
         self._overlay = LoadingOverlay()
         self._interrupted = threading.Event()
         self._failing: set[type[Frame]] = set()
+        self._told: dict[type[Frame], float] = {}
         self._last_s: dict[type[Frame], float] = {}
         self._source_s: float | None = None
-        self._entered: dict[float, float] = {}
+        self._entered: dict[int, float] = {}
 
     def run(self) -> None:
         """Until the outbox is closed and empty."""
@@ -74,7 +79,7 @@ class Publishing:
             if isinstance(item, Answer):
                 self._publish_answer(item)
             elif isinstance(item, Overlay):
-                self._encode(self._overlay.frame(item.source))
+                self._stand_in(item.source)
             elif isinstance(item, ClockRestart):
                 self._last_s.clear()
             elif isinstance(item, Emitted):
@@ -90,14 +95,15 @@ class Publishing:
 
     def entered(self, frame: VideoFrame) -> None:
         """From the decoding thread: the latency of this picture begins here."""
-        self._entered[frame.time] = time.monotonic()
+        self._entered[frame.pts] = time.monotonic()
         if len(self._entered) > _ENTERED:  # dropped ones never leave
             del self._entered[next(iter(self._entered))]
 
     def _publish_answer(self, answer: Answer) -> None:
         self._source_s = answer.source.time
+        patience_s = None if self._patience is None else self._patience.seconds
         try:
-            while (frame := answer.get(self._patience_s)) is not None:
+            while (frame := answer.get(patience_s)) is not None:
                 self._publish(frame)
         except TimeoutError:
             # The answer may still come: it is too late then, and nobody reads it.
@@ -113,8 +119,14 @@ class Publishing:
 
     def _cover(self, source: Frame, reason: DropReason) -> None:
         self._stats.drop(reason)
-        if isinstance(source, VideoFrame) and self._patience_s is not None:
+        if self._patience is not None:
+            self._stand_in(source)
+
+    def _stand_in(self, source: Frame) -> None:
+        if isinstance(source, VideoFrame):
             self._encode(self._overlay.frame(source))
+        else:
+            self._encode(silence(source))
 
     def _publish_emitted(self, frame: Frame) -> None:
         last_s = self._last_s.get(type(frame))
@@ -131,11 +143,13 @@ class Publishing:
         self._encode(frame)
 
     def _fail(self, error: HookFailed, kind: type[Frame]) -> None:
-        """Count a lost frame; the first of several of its kind in a row is told."""
+        """Count a lost frame; the first of several of its kind in a row is told, once a second."""
         self._stats.hook_errors += 1
         self._stats.drop("hook_error")
-        if kind not in self._failing:
+        now = time.monotonic()
+        if kind not in self._failing and now - self._told.get(kind, -_TELL_S) >= _TELL_S:
             self._failing.add(kind)
+            self._told[kind] = now
             _log.error("%s; the frame is dropped", error, exc_info=error.__cause__)
             self._report(error)
 
@@ -143,7 +157,6 @@ class Publishing:
         if self._interrupted.is_set():
             return
         began = time.thread_time()
-        source_time = item.time if isinstance(item, (VideoFrame, AudioFrame)) else None
         try:
             pieces = self._encoding.add(item)
         except MediaError as error:
@@ -151,11 +164,10 @@ class Publishing:
             self._fail(HookFailed(str(error)), kind)
             return
         if isinstance(item, (VideoFrame, AudioFrame)):
-            assert source_time is not None
             self._stats.took("encode", time.thread_time() - began)
-            self._last_s[type(item)] = source_time
+            self._last_s[type(item)] = item.time
         self._send_all(pieces)
-        self._count(item, source_time)
+        self._count(item)
 
     def _send_all(self, pieces: list[Piece]) -> None:
         for piece in pieces:
@@ -163,10 +175,10 @@ class Publishing:
                 self._interrupted.set()
                 return
 
-    def _count(self, item: Item, source_time: float | None) -> None:
+    def _count(self, item: Item) -> None:
         if isinstance(item, VideoFrame):
             self._stats.video_out += 1
-            entered = self._entered.pop(source_time or 0.0, None)
+            entered = self._entered.pop(item.pts, None)
             if entered is not None:
                 self._stats.latency(time.monotonic() - entered)
         elif isinstance(item, AccessUnit) and item.kind == "video":

@@ -6,38 +6,48 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from livepeer.runner._live.calling import call_hook
+from livepeer.runner._live.control import Control
 from livepeer.runner._live.output import Output
 from livepeer.runner._live.relay import Relay
+from livepeer.runner._live.reports import Reports, shortened
 from livepeer.runner._live.stats import SessionStats
-from livepeer.runner._live.status import StreamStatus, now_ms
+from livepeer.runner._live.status import StreamStatus
 from livepeer.runner._live.transform import Media, Transform
+from livepeer.runner._live.updates import Updates
 from livepeer.runner._logs import logged_as
-from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
 from livepeer.trickle import TrickleSubscriber
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.channels import KEEP_ALIVE, decode_message
-from livepeer.trickle.errors import MessageError, SegmentError, TrickleError
+from livepeer.trickle.errors import TrickleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import aiohttp
 
+    from livepeer.runner._live.closings import Closings
     from livepeer.runner._live.outlet import ChannelOutlet
     from livepeer.runner._live.stage import Stage
     from livepeer.runner._network.sessions import Channels
+    from livepeer.runner.errors import HookFailed
     from livepeer.runner.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+# Of the time that the end may take, until when: the media, the author's hook, the channels. What
+# is left is for the answer to whoever asked for it.
+_MEDIA_SHARE = 0.3
+_HOOK_SHARE = 0.7
+_CHANNELS_SHARE = 0.95
 
 
 class Session:
     """A stream that runs, from `start` to `stop`.
 
     It ends by `stop`, or by itself when its control channel ends, when that falls silent after
-    the gateway has sent keep-alives on it, or when the events channel is gone: the network does
-    not tell a runner that the caller of a free stream has vanished (go-livepeer
-    `byoc/stream_orchestrator.go` has no such call). Never because the media pauses.
+    the gateway has sent keep-alives on it, or when the events channel or the output channel is
+    gone: the network does not tell a runner that the caller of a free stream has vanished
+    (go-livepeer `byoc/stream_orchestrator.go` has no such call). Never because the media pauses.
 
     Args:
         stream_id: The network's name for it.
@@ -47,7 +57,8 @@ class Session:
         http: The session for trickle.
         settings: Intervals and policies.
         name: The pipeline's.
-        ended: Called once when the session has ended by itself.
+        closings: Takes what cannot be closed in time.
+        ended: Called once when the session has ended.
     """
 
     def __init__(
@@ -59,26 +70,30 @@ class Session:
         http: aiohttp.ClientSession,
         settings: Settings,
         name: str,
+        closings: Closings,
         ended: Callable[[], None],
     ) -> None:
         self.stream_id = stream_id
         self.stats = SessionStats()
-        self._status = StreamStatus(name, self.stats)
         self._channels = channels
         self._stage = stage
         self._outlet = outlet
         self._http = http
         self._settings = settings
+        self._closings = closings
         self._ended = ended
+        self._reports = Reports(stream_id, outlet, self.stats, StreamStatus(name, self.stats))
+        self._updates = Updates(self._update, self._reports)
+        self._started = False
         self._media: Media | None = None
         self._output: Output | None = None
         self._source: TrickleSubscriber | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._watch: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
+        outlet.failures = self._reports.error
 
     async def start(self, params: Mapping[str, Any]) -> None:
-        """Run `on_stream_start`, then begin to work.
+        """Run `on_stream_start`, then begin to work; when that fails nothing is left.
 
         Raises:
             InvalidParams: The parameters do not fit.
@@ -87,27 +102,12 @@ class Session:
         """
         limit = self._settings.hook_start_timeout_s
         try:
-            async with asyncio.timeout(limit):
-                await self._stage.start(params)
-        except TimeoutError as error:
-            await self._let_go()
-            raise HookFailed(f"on_stream_start() took longer than {limit:g} s") from error
+            await call_hook(self._stage.start(params), "on_stream_start", limit)
+            self._started = True
+            self._begin(params)
         except BaseException:
-            await self._let_go()
+            await self._end()
             raise
-        self._outlet.emit_event(self._event("start"))
-        self._status.updated(params)
-        self._media = self._make_media()
-        self._tasks = [
-            asyncio.create_task(self._heartbeats(), name="heartbeats"),
-            asyncio.create_task(self._statistics(), name="statistics"),
-        ]
-        if self._settings.stats_log_interval_s:
-            self._tasks.append(asyncio.create_task(self._log_lines(), name="log"))
-        if self._media is not None:
-            self._outlet.frames = self._media.emit
-            self._tasks.append(asyncio.create_task(self._run(self._media), name="media"))
-        self._watch = asyncio.create_task(self._watch_caller(), name="caller")
 
     async def update(self, params: Mapping[str, Any]) -> None:
         """Put parameters in force.
@@ -116,59 +116,92 @@ class Session:
             InvalidParams: They do not fit; the old ones stay.
             HookFailed: `on_params_update` raised, or took too long.
             StageAway: The model is gone.
+            NoSession: The session ended meanwhile.
         """
-        limit = self._settings.hook_update_timeout_s
-        try:
-            async with asyncio.timeout(limit):
-                await self._stage.update(params)
-        except TimeoutError as error:
-            raise HookFailed(f"on_params_update() took longer than {limit:g} s") from error
-        self._status.updated(params)
-        self._outlet.emit_event(self._event("params_update", params=dict(params)))
+        await self._updates.run(params)
 
     async def stop(self, reason: str) -> None:
         """End everything, in order: media, `on_stream_stop`, what it emitted, channels.
 
-        Idempotent, and whole even when the caller gives up waiting.
+        Takes no longer than `stop_timeout_s`. Idempotent, and whole even when the caller gives up
+        waiting.
         """
+        await asyncio.shield(self._stop(reason))
+
+    def _begin(self, params: Mapping[str, Any]) -> None:
+        self._reports.tell("start")
+        self._reports.updated(params)
+        self._media = self._make_media()
+        control = Control(
+            self._channels.control,
+            self._http,
+            self._settings.control_silence_s,
+            expected=self._channels.keep_alives,
+            updates=self._updates,
+            reports=self._reports,
+        )
+        away = None if self._media is None else lambda: self._stage.away
+        work = self._reports.repeated(self._settings, away)
+        work["caller"] = self._watch_caller(control)
+        if self._media is not None:
+            self._outlet.frames = self._media.emit
+            work["media"] = self._run(self._media)
+        self._tasks = [asyncio.create_task(one, name=name) for name, one in work.items()]
+
+    async def _update(self, params: Mapping[str, Any]) -> None:
+        limit = self._settings.hook_update_timeout_s
+        await call_hook(self._stage.update(params), "on_params_update", limit)
+        self._reports.updated(params)
+        self._reports.tell("params_update", params=dict(params))
+
+    def _stop(self, reason: str) -> asyncio.Task[None]:
         if self._stopping is None:
             # The request that stops it is about no stream.
             with logged_as(self.stream_id):
-                self._stopping = asyncio.create_task(self._stop(reason), name="stop")
-        await asyncio.shield(self._stopping)
+                _log.info("stream %s ends: %s", self.stream_id, shortened(reason))
+                self._stopping = asyncio.create_task(self._end(reason), name="stop")
+            self._stopping.add_done_callback(lambda _: self._ended())
+        return self._stopping
 
-    async def _stop(self, reason: str) -> None:
-        _log.info("stream %s ends: %s", self.stream_id, reason)
-        if self._media is not None:
-            self._media.interrupt()
-        await self._cancel(*self._tasks)
-        if asyncio.current_task() is not self._watch:
-            await self._cancel(self._watch)
+    async def _end(self, reason: str | None = None) -> None:
+        """End what there is; with a reason, and with events, what has begun to work."""
+        limit, now = self._settings.stop_timeout_s, asyncio.get_running_loop().time
+        began = now()
         try:
-            async with asyncio.timeout(self._settings.stop_timeout_s):
-                await self._stage.stop()
-        except TimeoutError:
-            _log.error("on_stream_stop() took longer than %g s", self._settings.stop_timeout_s)
-        except HookFailed as error:
-            _log.error("%s", error, exc_info=error.__cause__)
-        self._outlet.emit_event(self._event("stats", **self._counts()))
-        self._outlet.emit_event(self._event("stop", reason=reason))
-        await self._let_go()
+            if self._media is not None:
+                self._media.interrupt()
+            await self._closings.run(
+                f"the work of stream {self.stream_id}",
+                self._updates.close(),
+                cancel_and_wait(*self._tasks),
+                timeout_s=limit * _MEDIA_SHARE,
+            )
+            if self._started:
+                await self._stop_hooks(began + limit * _HOOK_SHARE - now())
+        finally:
+            # Whatever happened: the next stream needs what this one holds.
+            last = [] if reason is None else self._reports.last(reason)
+            await self._let_go(began + limit * _CHANNELS_SHARE - now(), last)
 
-    async def _cancel(self, *tasks: asyncio.Task[None] | None) -> None:
+    async def _stop_hooks(self, limit_s: float) -> None:
         try:
-            async with asyncio.timeout(self._settings.stop_timeout_s):
-                await cancel_and_wait(*tasks)
-        except TimeoutError:
-            _log.error("stream %s: a hook did not return in time", self.stream_id)
+            await call_hook(self._stage.stop(), "on_stream_stop", limit_s)
+        except Exception as error:  # noqa: BLE001 - the author's hook: it must not hold the end up
+            _log.error("%s", shortened(str(error)), exc_info=error.__cause__)
 
-    async def _let_go(self) -> None:
+    async def _let_go(self, limit_s: float, last: Sequence[Mapping[str, object]]) -> None:
         self._stage.release()
+        closings = [self._outlet.close(limit_s, last)]
         if self._source is not None:
-            await self._source.aclose()
+            closings.append(self._source.aclose())
         if self._output is not None:
-            await self._output.close(delete=True)
-        await self._outlet.close(self._settings.stop_timeout_s)
+            closings.append(self._output.close(delete=True))
+        what = f"the channels of stream {self.stream_id}"
+        await self._closings.run(what, *closings, timeout_s=limit_s)
+        # These refer to each other: codecs and pictures would stay until the collector comes by.
+        self._media = self._outlet.frames = None
+        self._tasks.clear()
+        self.stats.unwatch()
 
     def _make_media(self) -> Media | None:
         if self._channels.publish is not None:
@@ -183,136 +216,43 @@ class Session:
             source, self._output, self._stage, self._settings, self.stats, self._report
         )
 
+    def _report(self, error: HookFailed) -> None:
+        self._reports.error(str(error))
+
     async def _run(self, media: Media) -> None:
         """The media, and its end as others see it; the session itself goes on."""
         try:
             await media.run()
         except TrickleError as error:
             _log.warning("stream %s: the media ended: %s", self.stream_id, error)
-            self._tell_error(str(error))
+            self._reports.error(str(error))
         except Exception as error:  # noqa: BLE001 - a supervisor: the channels must tell
-            _log.error("stream %s: the media failed", self.stream_id, exc_info=error)
-            self._tell_error(f"the media failed: {type(error).__name__}: {error}")
+            self._reports.failed("the media", error)
         # Readers who are behind learn here how much there is; the channel is closed for the
         # others after a while, because a closed channel forgets what was not read.
-        segments = 0 if self._output is None else self._output.segments
-        self._outlet.emit_event(self._event("end_of_stream", segments=segments, **self._counts()))
+        self._reports.end_of_stream(0 if self._output is None else self._output.segments)
         if self._output is not None:
             await asyncio.sleep(self._settings.output_linger_s)
             await self._output.close(delete=True)
 
-    def _report(self, error: HookFailed) -> None:
-        self._tell_error(str(error))
+    async def _watch_caller(self, control: Control) -> None:
+        """End the session when the caller is gone; nobody else notices."""
+        self._stop(await self._until_gone(control))
 
-    def _tell_error(self, message: str, **fields: object) -> None:
-        self._status.failed(message)
-        self._outlet.emit_event(self._event("error", message=message, **fields))
-
-    async def _heartbeats(self) -> None:
-        while True:
-            self._outlet.emit_event(self._event("heartbeat"))
-            if self._media is not None:
-                status = self._status.fields(self._stage.away)
-                self._outlet.emit_event(self._event("status", **status))
-            await asyncio.sleep(self._settings.heartbeat_interval_s)
-
-    async def _statistics(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.stats_interval_s)
-            self._outlet.emit_event(self._event("stats", **self._counts()))
-
-    async def _log_lines(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.stats_log_interval_s)
-            self.stats.messages_dropped = self._outlet.dropped
-            _log.info("%s", self.stats.line())
-
-    def _counts(self) -> dict[str, object]:
-        self.stats.messages_dropped = self._outlet.dropped
-        return self.stats.snapshot()
-
-    def _event(self, type_: str, **fields: object) -> dict[str, object]:
-        return {
-            "type": type_,
-            "stream_id": self.stream_id,
-            "timestamp": now_ms(),
-            **fields,
-        }
-
-    async def _watch_caller(self) -> None:
-        """Apply what the control channel brings, and end the session when the caller is gone."""
-        reason = "the control channel failed"
-        control = asyncio.create_task(self._read_control(), name="control")
-        gone = asyncio.create_task(self._outlet.wait_gone(), name="events gone")
+    async def _until_gone(self, control: Control) -> str:
+        reading = asyncio.create_task(control.run(), name="control")
+        gone = {asyncio.create_task(self._outlet.wait_gone()): "the events channel is gone"}
+        if self._output is not None:
+            gone[asyncio.create_task(self._output.wait_gone())] = "the output channel is gone"
         try:
-            done, _ = await asyncio.wait({control, gone}, return_when=asyncio.FIRST_COMPLETED)
-            reason = control.result() if control in done else "the events channel is gone"
+            done, _ = await asyncio.wait({reading, *gone}, return_when=asyncio.FIRST_COMPLETED)
+            if reading in done:
+                return reading.result()
+            return next(reason for task, reason in gone.items() if task in done)
         except TrickleError as error:
-            reason = f"the control channel failed: {error}"
+            return f"the control channel failed: {error}"
+        except Exception as error:  # noqa: BLE001 - a supervisor: nobody reads the channel any more
+            self._reports.failed("the control channel", error)
+            return "the control channel failed"
         finally:
-            await cancel_and_wait(control, gone)
-            # Whatever happened: nobody else notices that the caller is gone.
-            if self._stopping is None and not self._cancelled():
-                self._stopping = asyncio.create_task(self._stop(reason), name="stop")
-            if self._stopping is not None:
-                self._stopping.add_done_callback(lambda _: self._ended())
-
-    @staticmethod
-    def _cancelled() -> bool:
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-
-    async def _read_control(self) -> str:
-        """Until the channel ends or falls silent; why the session is over.
-
-        Only a gateway that sends keep-alives can fall silent; a caller who is its own need not.
-        """
-        expected = self._channels.keep_alives
-        silence_s = self._settings.control_silence_s if expected else None
-        subscriber = TrickleSubscriber(self._channels.control, start=0, session=self._http)
-        updates: set[asyncio.Task[None]] = set()
-        try:
-            async with subscriber:
-                while True:
-                    async with asyncio.timeout(silence_s):
-                        segment = await anext(subscriber, None)
-                        if segment is None:
-                            return "the control channel ended"
-                        try:
-                            body = await segment.read()
-                        except (SegmentError, MessageError) as error:
-                            self._refuse(error)
-                            continue
-                    if _is_keep_alive(body):
-                        silence_s = self._settings.control_silence_s
-                        continue
-                    # Not awaited: a hook that takes long must not be mistaken for silence. The
-                    # author's thread keeps them in order.
-                    update = asyncio.create_task(self._control(body), name="update")
-                    updates.add(update)
-                    update.add_done_callback(updates.discard)
-        except TimeoutError:
-            return f"the control channel was silent for {silence_s or 0:g} s"
-        finally:
-            await cancel_and_wait(*updates)
-
-    async def _control(self, body: bytes) -> None:
-        """One document: parameters, as an update by the route would bring them."""
-        if not body:
-            return
-        try:
-            await self.update(decode_message(body))
-        except (MessageError, HookFailed, InvalidParams, StageAway) as error:
-            self._refuse(error)
-
-    def _refuse(self, error: Exception) -> None:
-        _log.warning("an update by the control channel was refused: %s", error)
-        faults = {"errors": error.errors} if isinstance(error, InvalidParams) else {}
-        self._tell_error(str(error), **faults)
-
-
-def _is_keep_alive(body: bytes) -> bool:
-    try:
-        return bool(body) and decode_message(body) == KEEP_ALIVE
-    except MessageError:
-        return False
+            await cancel_and_wait(reading, *gone)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Frame = VideoFrame | AudioFrame
 
+FULL = 64
+"""With so many frames waiting in one answer, a generator is not asked for more."""
+
 
 class _End:
     """What ends an answer."""
@@ -30,8 +33,7 @@ class _End:
 class Answer:
     """What the author answers to one frame: frames as they come, then an end or an error.
 
-    One thread gives and another gets; what is given is not bounded here, because it is the author
-    who decides how much one frame is answered with.
+    One thread gives and another gets. Giving never waits; who can wait does so while it is `full`.
     """
 
     def __init__(self, source: Frame) -> None:
@@ -45,6 +47,11 @@ class Answer:
     def done(self) -> bool:
         """Whether the author has finished."""
         return self._done
+
+    @property
+    def full(self) -> bool:
+        """Whether as many frames wait as should."""
+        return self._items.qsize() >= FULL
 
     def give(self, frame: Frame) -> None:
         """Add a frame; nothing happens once the answer is finished."""

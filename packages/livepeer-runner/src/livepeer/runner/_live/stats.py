@@ -103,6 +103,10 @@ class SessionStats:
         """
         self._depths[name] = depth
 
+    def unwatch(self) -> None:
+        """Ask no queue any more: they have ended."""
+        self._depths.clear()
+
     def depths(self) -> dict[str, int]:
         """How much waits in each watched queue."""
         return {name: depth() for name, depth in tuple(self._depths.items())}

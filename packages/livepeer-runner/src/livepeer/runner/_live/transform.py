@@ -11,6 +11,7 @@ from livepeer.runner._live.asking import Asking
 from livepeer.runner._live.frame_queue import FrameQueue
 from livepeer.runner._live.handover import Handover
 from livepeer.runner._live.outbox import ClockRestart, Outbox
+from livepeer.runner._live.patience import Patience
 from livepeer.runner._live.publishing import Publishing
 from livepeer.runner._live.threads import run_in_thread
 from livepeer.trickle.aio import cancel_and_wait
@@ -94,8 +95,12 @@ class Transform:
         self._outbox = Outbox(stage.frames_in_flight)
         self._reader = MediaReader(self._pipe, decode=stage.kinds, hardware=settings.hardware)
         self._handover = Handover()
-        self._asking = Asking(self._frames, self._outbox, stage, settings, stats)
-        self._publishing = Publishing(self._outbox, settings, stats, self._hand_over, report)
+        # A file that waits is not covered up.
+        live = settings.live_policy == "drop"
+        patience = Patience(settings.overlay_after_s, settings.hook_timeout_s) if live else None
+        self._asking = Asking(self._frames, self._outbox, stage, patience, settings, stats)
+        send = self._handover.put if output is not None else _not_wanted
+        self._publishing = Publishing(self._outbox, patience, settings, stats, send, report)
         stats.watch_depth("frames", lambda: len(self._frames))
         stats.watch_depth("answers", lambda: len(self._outbox))
         stats.watch_depth("pieces", lambda: len(self._handover))
@@ -185,10 +190,11 @@ class Transform:
         finally:
             self._handover.close()
 
-    def _hand_over(self, piece: Piece) -> bool:
-        return self._output is None or self._handover.put(piece)
-
     async def _send_all(self) -> None:
         async for piece in self._handover:
             assert self._output is not None
             await self._output.put(piece)
+
+
+def _not_wanted(_piece: Piece) -> bool:
+    return True

@@ -52,7 +52,7 @@ class Sessions(Protocol):
         """Change what is named of a session's parameters; without an id, the only session's.
 
         Raises:
-            NoSession: There is none.
+            NoSession: There is none, or it ended before the parameters were in force.
             StageAway: The model is being loaded.
             InvalidParams: The parameters do not fit, and the old ones stay in force.
             HookFailed: `on_params_update` raised.
@@ -60,5 +60,8 @@ class Sessions(Protocol):
         ...
 
     async def stop(self, stream_id: str | None, reason: str) -> None:
-        """End a session, or without an id all of them; nothing happens where there is none."""
+        """End a session, or without an id the only one.
+
+        Nothing happens where there is none, or without an id several.
+        """
         ...

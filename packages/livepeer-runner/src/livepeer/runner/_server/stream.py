@@ -7,15 +7,24 @@ with any body.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+)
 from starlette.responses import JSONResponse
 
 from livepeer.runner._network.sessions import Channels
 from livepeer.runner._schema.contract import MalformedBody
 from livepeer.runner._server.raw import add_raw_route
+from livepeer.runner._server.urls import ChannelURL
 from livepeer.runner.errors import InvalidParams
 
 if TYPE_CHECKING:
@@ -26,7 +35,12 @@ if TYPE_CHECKING:
 
 STREAM_ID = "X-Stream-Id"
 
+_NO_REASON = ("", "{}", "null")
+
 _T = TypeVar("_T")
+
+# A caller who wants no such channel may say so with an empty text.
+_Optional = Annotated[ChannelURL | None, BeforeValidator(lambda url: None if url == "" else url)]
 
 
 class StartRequest(BaseModel):
@@ -35,11 +49,13 @@ class StartRequest(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     gateway_request_id: str = Field(min_length=1, description="The stream's id")
-    control_url: str = Field(description="Trickle channel of updates and keep-alives, to read")
-    events_url: str = Field(description="Trickle channel of events, to publish")
-    subscribe_url: str | None = Field(None, description="Trickle channel of the media coming in")
-    publish_url: str | None = Field(None, description="Trickle channel of the media going out")
-    data_url: str | None = Field(None, description="Trickle channel of JSON lines, to publish")
+    control_url: ChannelURL = Field(
+        description="Trickle channel of updates and keep-alives, to read"
+    )
+    events_url: ChannelURL = Field(description="Trickle channel of events, to publish")
+    subscribe_url: _Optional = Field(None, description="Trickle channel of the media coming in")
+    publish_url: _Optional = Field(None, description="Trickle channel of the media going out")
+    data_url: _Optional = Field(None, description="Trickle channel of JSON lines, to publish")
     params: dict[str, JsonValue] | None = Field(None, description="The caller's parameters")
 
 
@@ -102,9 +118,9 @@ class BYOCSessionSource:
         channels = Channels(
             events=start.events_url,
             control=start.control_url,
-            subscribe=start.subscribe_url or None,
-            publish=start.publish_url or None,
-            data=start.data_url or None,
+            subscribe=start.subscribe_url,
+            publish=start.publish_url,
+            data=start.data_url,
         )
         stream_id = request.headers.get(STREAM_ID) or start.gateway_request_id
         try:
@@ -123,7 +139,8 @@ class BYOCSessionSource:
 
     async def _stop(self, request: Request) -> Response:
         # Read away, whatever it is: the reason for the log, and nothing else.
-        reason = (await request.body())[:200].decode(errors="replace") or "stopped"
+        text = (await request.body())[:200].decode(errors="replace").strip()
+        reason = "stopped" if text in _NO_REASON else text
         await self._sessions.stop(request.headers.get(STREAM_ID) or None, reason)
         return _accepted("stopped")
 
@@ -136,7 +153,7 @@ def _parse(adapter: TypeAdapter[_T], body: bytes) -> _T:
     try:
         return adapter.validate_json(body)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False)
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
         if any(fault["type"] == "json_invalid" for fault in faults):
             raise MalformedBody(f"the body is not JSON: {faults[0]['msg']}") from None
         located = [{**fault, "loc": ("body", *fault["loc"])} for fault in faults]

@@ -23,6 +23,7 @@ from livepeer.runner._server.hardware import (
     gpu_info,
     gpu_stats,
 )
+from livepeer.runner._server.urls import ChannelURL
 from livepeer.runner._server.worker_answers import HTTPError, faults_in_words
 from livepeer.runner.errors import HookFailed, InvalidParams
 
@@ -42,10 +43,10 @@ class LiveVideoToVideoParams(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    subscribe_url: str = Field(min_length=1, description="Trickle channel of the media coming in")
-    publish_url: str = Field(min_length=1, description="Trickle channel of the media going out")
-    control_url: str = Field(min_length=1, description="Trickle channel of updates, to read")
-    events_url: str = Field(min_length=1, description="Trickle channel of events, to publish")
+    subscribe_url: ChannelURL = Field(description="Trickle channel of the media coming in")
+    publish_url: ChannelURL = Field(description="Trickle channel of the media going out")
+    control_url: ChannelURL = Field(description="Trickle channel of updates, to read")
+    events_url: ChannelURL = Field(description="Trickle channel of events, to publish")
     params: dict[str, JsonValue] | None = Field(None, description="The caller's parameters")
     model_id: str | None = Field(None, description="The pipeline that is meant")
     manifest_id: str | None = Field(None, description="The orchestrator's id of the session")

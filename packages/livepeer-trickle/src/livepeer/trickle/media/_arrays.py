@@ -1,4 +1,4 @@
-"""Pictures and sound as numpy arrays, and back. Below the frames: it knows PyAV's alone."""
+"""Pictures as numpy arrays, and back. Below the frames: it knows PyAV's alone."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from av.error import FFmpegError
 from av.video.reformatter import Interpolation
 
 from ._numpy import np
+from ._refusals import channels_first, check_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from av.frame import Frame
     from av.video.plane import VideoPlane
     from numpy.typing import NDArray
 
@@ -28,15 +30,34 @@ _CHANNELS: Final = {
     "argb": 4,
     "abgr": 4,
 }
+_KNOWN: Final = ", ".join([*_CHANNELS, *PLANAR])
 _BY_CHANNELS: Final = {1: "gray", 3: "rgb24", 4: "rgba"}
 # Numbers of the matrices that swscale knows (ITU-T H.273, table 4).
 _UNSPECIFIED: Final = 2
 _MATRICES: Final = frozenset({0, 1, _UNSPECIFIED, 4, 5, 6, 7, 9})
-_SAMPLES: Final = {"float32": "fltp", "int16": "s16p", "int32": "s32p"}
 
 # The mean of each 2 by 2 pixels as chroma, right to one level of 255. swscale's default takes
 # four rows, which blurs, and drops to slower code for RGB: twice the time.
 _EXACT: Final = int(Interpolation.AREA | Interpolation.FULL_CHR_H_INP)
+
+
+# 16K, twice: FFmpeg and x264 take little more.
+_MOST_PIXELS: Final = 1 << 27
+_LONGEST: Final = 16_384
+
+
+def new_picture(width: int, height: int, format: str) -> av.VideoFrame:
+    """A picture to write into.
+
+    Raises:
+        ValueError: It would be too large.
+    """
+    if max(width, height) > _LONGEST or width * height > _MOST_PIXELS:
+        raise ValueError(
+            f"a picture of {width}x{height} is too large: {_LONGEST} pixels are the most in each"
+            f" direction, and {_MOST_PIXELS} in all"
+        )
+    return av.VideoFrame(width, height, format)
 
 
 def describe(array: NDArray[Any]) -> str:
@@ -48,6 +69,25 @@ def view(plane: VideoPlane) -> NDArray[np.uint8]:
     """The bytes of a plane as (rows, bytes of a row), without what pads the rows; not a copy."""
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, abs(plane.line_size))
     return rows[: plane.height]
+
+
+def copied(raw: av.VideoFrame) -> av.VideoFrame:
+    """The same picture in memory of its own; without what FFmpeg attaches, such as captions."""
+    twin = av.VideoFrame(raw.width, raw.height, raw.format.name)
+    for here, there in zip(raw.planes, twin.planes, strict=True):
+        source, target = view(here), view(there)
+        width = min(source.shape[1], target.shape[1])
+        np.copyto(target[:, :width], source[:, :width])
+    color_like(twin, raw)
+    time_like(twin, raw)
+    return twin
+
+
+def time_like(raw: Frame, like: Frame) -> None:
+    """Give a frame the presentation time of another, if that has one."""
+    raw.pts = like.pts
+    if like.time_base is not None:
+        raw.time_base = like.time_base
 
 
 def converted(raw: av.VideoFrame, format: str) -> av.VideoFrame:
@@ -95,8 +135,13 @@ def picture_to_array(raw: av.VideoFrame, format: str) -> NDArray[np.uint8]:
             " take the planes one by one"
         )
     raw = on_host(raw)
-    changed = converted(raw, format)
-    array = changed.to_ndarray()
+    try:
+        changed = converted(raw, format)
+        array = changed.to_ndarray()
+    except (FFmpegError, ValueError) as error:
+        raise ValueError(
+            f"a picture of {raw.format.name} is no {format} array ({error}): take one of {_KNOWN}"
+        ) from error
     if array.dtype != np.uint8:
         raise ValueError(f"{format} is an array of {array.dtype}: take a format of 8 bits")
     # PyAV gives the frame's own memory for packed formats.
@@ -109,12 +154,15 @@ def array_to_picture(array: NDArray[Any], format: str | None, like: av.VideoFram
     """A planar picture, coded as `like` is, of pixels.
 
     Raises:
+        TypeError: It is no array.
         ValueError: The array's shape or type does not fit.
     """
+    check_array(array, ": from_tensor takes tensors, numpy.asarray makes arrays of lists")
     if array.dtype != np.uint8:
         raise ValueError(
             f"an array of {describe(array)} does not fit: pixels are uint8, from 0 to 255."
             " Scale it, then .clip(0, 255).astype(numpy.uint8); or give a float tensor in [-1, 1]"
+            f"{channels_first(array.shape)}"
         )
     if format in PLANAR:
         return coded_as(_stacked(array, format), like)
@@ -124,6 +172,7 @@ def array_to_picture(array: NDArray[Any], format: str | None, like: av.VideoFram
             raise ValueError(
                 f"an array of {describe(array)} does not fit: a picture is (height, width, 3)"
                 " for RGB, (height, width, 4) for RGBA, (height, width) for gray"
+                f"{channels_first(array.shape)}"
             )
         return pixels_to_picture(pixels, like)
     return coded_as(_packed(_pixels(array, format), format), like)
@@ -142,7 +191,7 @@ def rows_to_picture(
 ) -> av.VideoFrame:
     """A planar picture of pixels that come some rows at a time; see `pixels_to_picture`."""
     height, width, channels = shape
-    raw = av.VideoFrame(width, height, "gbrp" if apart else _BY_CHANNELS[channels])
+    raw = new_picture(width, height, "gbrp" if apart else _BY_CHANNELS[channels])
     planes = [view(plane) for plane in raw.planes]
     row = 0
     for block in blocks:
@@ -160,7 +209,7 @@ def planes_to_picture(
     samples: NDArray[np.uint8], width: int, height: int, format: str
 ) -> av.VideoFrame:
     """A planar picture of its planes' samples, one plane after the other without padding."""
-    raw, begin = av.VideoFrame(width, height, format), 0
+    raw, begin = new_picture(width, height, format), 0
     for plane in raw.planes:
         size = plane.width * plane.height
         source = samples[begin : begin + size].reshape(plane.height, plane.width)
@@ -190,54 +239,23 @@ def color_like(raw: av.VideoFrame, like: av.VideoFrame) -> None:
     raw.color_primaries, raw.color_trc = like.color_primaries, like.color_trc
 
 
-def sound_to_array(raw: av.AudioFrame) -> NDArray[Any]:
-    """A private copy of the samples as (channels, samples)."""
-    array: NDArray[Any] = raw.to_ndarray()
-    if raw.format.is_planar:
-        return array
-    return np.ascontiguousarray(array.reshape(-1, raw.layout.nb_channels).T)
-
-
-def array_to_sound(array: NDArray[Any], like: av.AudioFrame, sample_rate: int) -> av.AudioFrame:
-    """Sound of (channels, samples), or (samples,) for one channel.
-
-    Raises:
-        ValueError: The array's shape or type does not fit.
-    """
-    samples = array[np.newaxis] if array.ndim == 1 else array
-    if samples.dtype == np.float64:
-        samples = samples.astype(np.float32)
-    layouts = {1: "mono", 2: "stereo", like.layout.nb_channels: like.layout.name}
-    format = _SAMPLES.get(str(samples.dtype))
-    if format is None or samples.ndim != 2 or samples.shape[0] not in layouts or not samples.size:
-        counts = ", ".join(map(str, sorted(layouts)))
-        raise ValueError(
-            f"an array of {describe(array)} does not fit: sound is (channels, samples) of float32"
-            f" in [-1, 1], int16 or int32, with one of {counts} channels"
-        )
-    layout: Any = layouts[samples.shape[0]]  # PyAV's stubs know a few names only
-    raw = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format=format, layout=layout)
-    raw.sample_rate = sample_rate
-    return raw
-
-
 def _pixels(array: NDArray[np.uint8], format: str) -> NDArray[np.uint8]:
     channels = _CHANNELS.get(format)
     if channels is None:
-        known = ", ".join([*_CHANNELS, *PLANAR])
-        raise ValueError(f"{format} is not a format of an array here: one of {known}")
+        raise ValueError(f"{format!r} is not a format of an array here: one of {_KNOWN}")
     pixels = array[..., np.newaxis] if array.ndim == 2 and channels == 1 else array
     if pixels.ndim != 3 or pixels.shape[2] != channels or not pixels.size:
         expected = "(height, width)" if channels == 1 else f"(height, width, {channels})"
         raise ValueError(
             f"an array of {describe(array)} does not fit: {format} is {expected} uint8"
+            f"{channels_first(array.shape)}"
         )
     return pixels
 
 
 def _packed(pixels: NDArray[Any], format: str) -> av.VideoFrame:
     # Copied, because swscale reads beyond the last pixel; PyAV's frames have room for that.
-    raw = av.VideoFrame(pixels.shape[1], pixels.shape[0], format)
+    raw = new_picture(pixels.shape[1], pixels.shape[0], format)
     _write_packed(pixels, view(raw.planes[0]))
     return raw
 

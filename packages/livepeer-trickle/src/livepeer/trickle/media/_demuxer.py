@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PACKET_BYTES: Final = 188
 _SYNC: Final = b"\x47"
+_STAMPED_BYTES: Final = 4 + PACKET_BYTES
+_STAMPED: Final = 5
 _PACKET: Final = Struct(">I184s")
 _PLAIN: Final = 0xFFFFFFF0
 
@@ -44,10 +46,13 @@ class TSDemuxer:
         packets: How many packets were read.
         lost: How many times packets were missing, by their counters, or damaged on the way.
         scrambled: How many packets could not be read for being encrypted.
+        stamped: These are packets with a time stamp of four bytes before each; all is passed over
+            until this is set back.
     """
 
     def __init__(self) -> None:
         self.skipped = self.packets = self.lost = self.scrambled = 0
+        self.stamped = False
         self._rest = b""
         self._pmt_pid: int | None = None
         self._sections: dict[int, SectionBuffer] = {PAT_PID: SectionBuffer()}
@@ -81,7 +86,8 @@ class TSDemuxer:
         """Stretches of whole packets, each with its sync byte where it belongs."""
         if self._rest:
             data = self._rest + data
-        while len(data) >= PACKET_BYTES:
+        self.stamped = self.stamped or _is_stamped(data)
+        while len(data) >= PACKET_BYTES and not self.stamped:
             whole = len(data) - len(data) % PACKET_BYTES
             marks = data[:whole:PACKET_BYTES]
             good = (len(marks) - len(marks.lstrip(_SYNC))) * PACKET_BYTES
@@ -92,7 +98,7 @@ class TSDemuxer:
                 at = _find_packet(data)
                 self.skipped += at
                 data = data[at:]
-        self._rest = data
+        self._rest = b"" if self.stamped else data
 
     def _read(self, run: bytes, events: list[Event]) -> None:
         plain = self._plain
@@ -196,3 +202,10 @@ def _find_packet(data: bytes) -> int:
             return at
         at = data.find(_SYNC, at + 1)
     return len(data)
+
+
+def _is_stamped(data: bytes) -> bool:
+    """Whether these are packets as in an .m2ts file, from the beginning of one."""
+    if data[:1] == _SYNC:
+        return False
+    return data[4 : _STAMPED * _STAMPED_BYTES : _STAMPED_BYTES] == _SYNC * _STAMPED

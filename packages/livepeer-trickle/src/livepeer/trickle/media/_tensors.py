@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 
-from ._arrays import on_device, picture_to_array, pixels_to_picture, rows_to_picture, sound_to_array
+from ._arrays import on_device, picture_to_array, pixels_to_picture, rows_to_picture
 from ._device import (
     after_codec,
     device_of,
@@ -19,6 +19,8 @@ from ._device import (
     picture_of_levels,
 )
 from ._numpy import np
+from ._refusals import named
+from ._sound import sound_to_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,9 +76,11 @@ def tensor_to_picture(
     """A picture coded as `like` is, and on a device where `like` is.
 
     Raises:
-        ValueError: The tensor's shape or type does not fit.
+        TypeError: It is no tensor.
+        ValueError: The tensor's shape or type does not fit, or it has no values.
     """
     lib = load_torch()
+    _check_tensor(tensor)
     pixels = _pixels(tensor)
     if range is None:
         range = "uint8" if tensor.dtype == lib.uint8 else "signed"
@@ -121,9 +125,11 @@ def tensor_to_samples(tensor: Tensor) -> NDArray[Any]:
     """An array of (channels, samples) float32.
 
     Raises:
-        ValueError: The tensor's shape or type does not fit.
+        TypeError: It is no tensor.
+        ValueError: The tensor's shape or type does not fit, or it has no values.
     """
     lib = load_torch()
+    _check_tensor(tensor)
     samples = tensor.detach()
     if samples.ndim == 3 and samples.shape[0] == 1:
         samples = samples[0]
@@ -134,6 +140,16 @@ def tensor_to_samples(tensor: Tensor) -> NDArray[Any]:
         )
     array: NDArray[Any] = samples.to(lib.float32).cpu().numpy()
     return array
+
+
+def _check_tensor(tensor: object) -> None:
+    lib = load_torch()
+    if not is_tensor(tensor):
+        raise TypeError(f"{named(tensor)} is no torch tensor: from_ndarray takes numpy arrays")
+    if tensor.layout != lib.strided:
+        raise ValueError(f"a tensor of {_describe(tensor)} is sparse: .to_dense()")
+    if tensor.is_meta:
+        raise ValueError(f"a tensor of {_describe(tensor)} is on the meta device: it has no values")
 
 
 def _describe(tensor: Tensor) -> str:

@@ -122,7 +122,10 @@ class VideoDecoder:
         pts = self._pts + self._step if raw.pts is None else raw.pts
         self._pts, self._step = pts, pts - self._pts
         raw.pts, raw.time_base = pts, TIME_BASE
-        return VideoFrame(raw, sample_aspect_ratio=self._context.sample_aspect_ratio)
+        context = self._context
+        return VideoFrame(
+            raw, sample_aspect_ratio=context.sample_aspect_ratio, frame_rate=context.framerate
+        )
 
 
 class AudioDecoder:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import av
 from av.audio.codeccontext import AudioCodecContext
@@ -17,12 +18,13 @@ from av.video.frame import PictureType
 from livepeer.trickle.errors import MediaError
 
 from ._hardware import NVENC, X264, Hardware, h264_encoder, nvenc_options
+from ._rate import FrameRate
 from .adts import ADTSHeader
 from .clock import TIME_BASE, restarts, ticks, to_ticks
 from .units import AccessUnit, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from av.stream import Stream
 
@@ -82,10 +84,37 @@ class EncoderOptions:
     hardware: Hardware = "none"
 
 
+class _Shape(NamedTuple):
+    """What an encoder is opened for, and cannot change."""
+
+    width: int
+    height: int
+    format: str
+    range: int
+    matrix: int
+    primaries: int
+    transfer: int
+    aspect: Fraction | None
+
+    @classmethod
+    def of(cls, raw: av.VideoFrame, aspect: Fraction | None) -> _Shape:
+        return cls(
+            raw.width,
+            raw.height,
+            raw.format.name,
+            raw.color_range,
+            raw.colorspace,
+            raw.color_primaries,
+            raw.color_trc,
+            aspect,
+        )
+
+
 class VideoEncoder:
     """Encodes pictures one by one, each to one access unit at once: no reordering, no lookahead.
 
-    A change of size or pixel format begins a new encoder at a key frame. Sizes that are odd are
+    A change of size, pixel format, color coding or pixel aspect begins a new encoder at a key
+    frame, and so does, when the next one is due, another rate that lasts. Sizes that are odd are
     scaled up by one pixel, because 4:2:0 has no odd sizes.
     """
 
@@ -94,7 +123,8 @@ class VideoEncoder:
         self._codec = h264_encoder(self._options.hardware)
         self._key_every = ticks(self._options.key_every_s)
         self._context: VideoCodecContext | None = None
-        self._shape: tuple[int, int, str] | None = None
+        self._shape: _Shape | None = None
+        self._rate = FrameRate()
         self._last_pts: int | None = None
         self._key_pts: int | None = None
 
@@ -116,18 +146,19 @@ class VideoEncoder:
                 pts = self._last_pts + 1
         self._last_pts = pts
         raw = _encodable(frame.raw, self._codec)
-        shape = (raw.width, raw.height, raw.format.name)
-        if self._context is None or shape != self._shape:
-            units += self.flush()
-            self._context = self._open(frame, raw)
-            self._shape = shape
+        shape = _Shape.of(raw, frame.sample_aspect_ratio)
+        self._rate.take(pts)
         key = self._key_pts is None or pts - self._key_pts >= self._key_every
+        if self._context is None or shape != self._shape or (key and self._rate.is_other):
+            units += self.flush()
+            self._context, self._shape = self._open(shape, frame.frame_rate), shape
+            key = True
         if key:
             self._key_pts = pts
-        raw.pts, raw.time_base = pts, TIME_BASE
-        raw.pict_type = PictureType.I if key else PictureType.NONE
         try:
-            return units + _encode(self._context, raw)
+            with _lent(raw, pts, TIME_BASE):
+                raw.pict_type = PictureType.I if key else PictureType.NONE
+                return units + _encode(self._context, raw)
         except MediaError as error:
             if self._codec == X264:
                 raise
@@ -142,20 +173,18 @@ class VideoEncoder:
         context, self._context, self._key_pts = self._context, None, None
         return [] if context is None else _encode(context, None)
 
-    def _open(self, frame: VideoFrame, raw: av.VideoFrame) -> VideoCodecContext:
+    def _open(self, shape: _Shape, rate: Fraction | None) -> VideoCodecContext:
         context = av.CodecContext.create(self._codec, "w")
         assert isinstance(context, VideoCodecContext)
-        context.width, context.height, context.pix_fmt = raw.width, raw.height, raw.format.name
+        context.width, context.height, context.pix_fmt = shape.width, shape.height, shape.format
         context.time_base = TIME_BASE
-        # Only a hint for rate control: every picture carries its own time.
-        context.framerate = 30  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
-        if frame.sample_aspect_ratio:
-            context.sample_aspect_ratio = frame.sample_aspect_ratio
-        context.color_range = raw.color_range
-        context.colorspace = raw.colorspace
-        context.color_primaries = raw.color_primaries
-        context.color_trc = raw.color_trc
-        large = raw.width * raw.height > _LARGE_PIXELS
+        # A label, and a hint for rate control: every picture carries its own time.
+        context.framerate = self._rate.begin(rate)
+        if shape.aspect:
+            context.sample_aspect_ratio = shape.aspect
+        context.color_range, context.colorspace = shape.range, shape.matrix
+        context.color_primaries, context.color_trc = shape.primaries, shape.transfer
+        large = shape.width * shape.height > _LARGE_PIXELS
         context.thread_count = self._options.threads or ((os.cpu_count() or 1) if large else 1)
         context.options = (
             nvenc_options(self._options.crf)
@@ -199,10 +228,12 @@ class AudioEncoder:
         self._next_pts = pts + ticks(frame.samples / frame.sample_rate)
         assert self._resampler is not None
         # The resampler counts in the frame's time base, which may be far coarser than a sample.
-        raw, rate = frame.raw, frame.sample_rate
-        raw.pts, raw.time_base = round(frame.pts * frame.time_base * rate), Fraction(1, rate)
+        rate = frame.sample_rate
+        at = round(frame.pts * frame.time_base * rate)
         try:
-            for ready in self._resampler.resample(raw):
+            with _lent(frame.raw, at, Fraction(1, rate)):
+                resampled = self._resampler.resample(frame.raw)
+            for ready in resampled:
                 units += self._encode(ready)
         except (FFmpegError, ValueError) as error:
             raise MediaError(f"the sound cannot be encoded: {error}") from error
@@ -253,6 +284,22 @@ class AudioEncoder:
             unit = replace(unit, pts=pts, dts=pts)
         self._last_pts = pts
         return unit
+
+
+@contextmanager
+def _lent(raw: av.VideoFrame | av.AudioFrame, pts: int, time_base: Fraction) -> Generator[None]:
+    """A PyAV frame at another time; it belongs to somebody else, who gets it back as it was."""
+    before = raw.pts, raw.time_base
+    kind = raw.pict_type if isinstance(raw, av.VideoFrame) else None
+    raw.pts, raw.time_base = pts, time_base
+    try:
+        yield
+    finally:
+        raw.pts = before[0]
+        if before[1] is not None:
+            raw.time_base = before[1]
+        if kind is not None and isinstance(raw, av.VideoFrame):
+            raw.pict_type = kind
 
 
 def _encodable(raw: av.VideoFrame, codec: str) -> av.VideoFrame:

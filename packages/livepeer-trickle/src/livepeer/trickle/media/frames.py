@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import av
-from av.frame import Frame
 
 from ._arrays import (
     array_to_picture,
-    array_to_sound,
+    copied,
     on_host,
     picture_to_array,
-    sound_to_array,
     view,
 )
 from ._numpy import np
+from ._refusals import check_like, misfit
+from ._sound import array_to_sound, copied_sound, sound_to_array
 from ._tensors import (
     is_tensor,
     picture_to_tensor,
@@ -24,11 +23,11 @@ from ._tensors import (
     tensor_to_picture,
     tensor_to_samples,
 )
-from .clock import TIME_BASE
+from ._timed import Timed, fraction
 
 if TYPE_CHECKING:
-    from numbers import Rational
-    from typing import Self, TypeAlias
+    from fractions import Fraction
+    from typing import TypeAlias
 
     from numpy.typing import NDArray
 
@@ -40,46 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["AudioFrame", "VideoFrame", "as_frame"]
 
 
-_Raw = TypeVar("_Raw", bound=Frame)
-
-
-def _fraction(ratio: Rational | None) -> Fraction | None:
-    """PyAV 19 has a rational of its own, which lacks what a fraction can do."""
-    if ratio is None or isinstance(ratio, Fraction):
-        return ratio
-    return Fraction(int(ratio.numerator), int(ratio.denominator))
-
-
-class _Timed(Generic[_Raw]):
-    """The clock that every frame has: that of its source."""
-
-    __slots__ = ("raw",)
-
-    def __init__(self, raw: _Raw) -> None:
-        self.raw = raw
-
-    @property
-    def pts(self) -> int:
-        """Presentation time, of sound that of the first sample, in units of `time_base`."""
-        return self.raw.pts or 0
-
-    @property
-    def time_base(self) -> Fraction:
-        """The unit of `pts` in seconds."""
-        return _fraction(self.raw.time_base) or TIME_BASE
-
-    @property
-    def time(self) -> float:
-        """Presentation time in seconds."""
-        return float(self.pts * self.time_base)
-
-    def _at(self, pts: int | None, like: _Timed[_Raw]) -> Self:
-        """This frame, at a time of another's clock; at its own time without one."""
-        self.raw.pts, self.raw.time_base = like.pts if pts is None else pts, like.time_base
-        return self
-
-
-class VideoFrame(_Timed[av.VideoFrame]):
+class VideoFrame(Timed[av.VideoFrame]):
     """One picture.
 
     A frame of a stream is planar YUV 4:2:0 with 8 bits (`yuv420p`, or `yuvj420p` for full range),
@@ -96,13 +56,29 @@ class VideoFrame(_Timed[av.VideoFrame]):
         raw: The PyAV frame beneath. What is written into it directly may be seen in later frames;
             write through `planes`.
         sample_aspect_ratio: Width to height of one pixel, None when the source does not say.
+        frame_rate: Pictures in a second by what the source says of itself; None when it does not.
+
+    Args:
+        raw: See above.
+        sample_aspect_ratio: See above.
+        frame_rate: See above.
+        private: Nobody else refers to the picture, so that `planes` need not copy it.
     """
 
-    __slots__ = ("sample_aspect_ratio",)
+    __slots__ = ("_private", "frame_rate", "sample_aspect_ratio")
 
-    def __init__(self, raw: av.VideoFrame, *, sample_aspect_ratio: Fraction | None = None) -> None:
+    def __init__(
+        self,
+        raw: av.VideoFrame,
+        *,
+        sample_aspect_ratio: Fraction | None = None,
+        frame_rate: Fraction | None = None,
+        private: bool = False,
+    ) -> None:
         super().__init__(raw)
-        self.sample_aspect_ratio = _fraction(sample_aspect_ratio)
+        self.sample_aspect_ratio = fraction(sample_aspect_ratio)
+        self.frame_rate = fraction(frame_rate)
+        self._private = raw if private else None
 
     @property
     def width(self) -> int:
@@ -124,19 +100,53 @@ class VideoFrame(_Timed[av.VideoFrame]):
         """The planes as arrays of (height, width), writable in place.
 
         The decoder still refers to a frame that it gave out; the first access makes a private
-        copy where it does (0.1 ms at 720p), so that a write changes this frame and no other. A
-        frame on a device is brought to this machine's memory, and stays there.
+        copy (0.1 ms at 720p), so that a write changes this frame and no other. A frame on a device
+        is brought to this machine's memory, and stays there.
+
+        The arrays keep their memory, also beyond the frame. Once the frame was returned or emitted
+        they are still those of the picture that is published: what is written into them may be
+        seen there, while `planes` gives those of a new private copy.
         """
-        self.raw = on_host(self.raw)
-        self.raw.make_writable()
+        if self._private is not self.raw:
+            raw = on_host(self.raw)
+            # Never in place: that would free the memory that somebody's arrays are made over.
+            self.raw = self._private = copied(raw) if raw is self.raw else raw
+            self._sent = None
         return tuple(view(plane)[:, : plane.width] for plane in self.raw.planes)
+
+    def sent(self, at: VideoFrame | None = None) -> VideoFrame:
+        """The picture as it is now, for an encoder: a frame of its own over the same memory.
+
+        Neither what is written through `planes` of this frame from now on, nor another `pts`, can
+        be seen in what is returned.
+
+        Args:
+            at: Whose presentation time the sent frame has; None for this one's.
+        """
+        # Two encoders never get one PyAV frame, into which each writes its own time.
+        raw = copied(on_host(self.raw)) if self._sent is self.raw else self.raw
+        twin = self._over(raw)
+        self._hand_on(twin, at)
+        self._private = None
+        return twin
 
     def on_host(self) -> VideoFrame:
         """The frame itself, or a planar copy when it lies on a device."""
         raw = on_host(self.raw)
         if raw is self.raw:
             return self
-        return VideoFrame(raw, sample_aspect_ratio=self.sample_aspect_ratio)
+        host = self._over(raw, private=True)
+        host._time = self._time
+        return host
+
+    def _over(self, raw: av.VideoFrame, *, private: bool = False) -> VideoFrame:
+        """Another picture of the same stream."""
+        return VideoFrame(
+            raw,
+            sample_aspect_ratio=self.sample_aspect_ratio,
+            frame_rate=self.frame_rate,
+            private=private,
+        )
 
     def to_ndarray(self, format: str = "rgb24") -> NDArray[np.uint8]:
         """A copy as one contiguous array, converted.
@@ -175,10 +185,12 @@ class VideoFrame(_Timed[av.VideoFrame]):
             pts: Presentation time in units of `like.time_base`, where it is not that of `like`.
 
         Raises:
+            TypeError: It is no array, or `like` no frame of this kind.
             ValueError: The array's shape or type does not fit; the text shows both.
         """
+        check_like(like, VideoFrame)
         raw = array_to_picture(array, format, like.raw)
-        return cls(raw, sample_aspect_ratio=like.sample_aspect_ratio)._at(pts, like)
+        return like._over(raw, private=True)._at(pts, like)
 
     def to_tensor(
         self,
@@ -229,16 +241,18 @@ class VideoFrame(_Timed[av.VideoFrame]):
             pts: Presentation time in units of `like.time_base`, where it is not that of `like`.
 
         Raises:
+            TypeError: It is no tensor, or `like` no frame of this kind.
             ValueError: The tensor's shape or type does not fit; the text shows both.
         """
+        check_like(like, VideoFrame)
         raw = tensor_to_picture(tensor, range, like.raw)
-        return cls(raw, sample_aspect_ratio=like.sample_aspect_ratio)._at(pts, like)
+        return like._over(raw, private=True)._at(pts, like)
 
     def __repr__(self) -> str:
         return f"VideoFrame({self.width}x{self.height} {self.format}, time={self.time:.3f})"
 
 
-class AudioFrame(_Timed[av.AudioFrame]):
+class AudioFrame(Timed[av.AudioFrame]):
     """A stretch of sound.
 
     Attributes:
@@ -267,6 +281,16 @@ class AudioFrame(_Timed[av.AudioFrame]):
         """The sample format, by FFmpeg's name; `fltp` (float32, planar) for AAC."""
         return self.raw.format.name
 
+    def sent(self, at: AudioFrame | None = None) -> AudioFrame:
+        """The sound for an encoder: a frame of its own over the same memory.
+
+        Args:
+            at: Whose presentation time the sent frame has; None for this one's.
+        """
+        twin = AudioFrame(copied_sound(self.raw) if self._sent is self.raw else self.raw)
+        self._hand_on(twin, at)
+        return twin
+
     def to_ndarray(self) -> Array:
         """A copy of the samples as (channels, samples), in the type that the source has.
 
@@ -293,9 +317,12 @@ class AudioFrame(_Timed[av.AudioFrame]):
             pts: Presentation time in units of `like.time_base`, where it is not that of `like`.
 
         Raises:
+            TypeError: It is no array, or `like` no frame of this kind.
             ValueError: The array's shape or type does not fit; the text shows both.
         """
-        raw = array_to_sound(array, like.raw, sample_rate or like.sample_rate)
+        check_like(like, AudioFrame)
+        rate = like.sample_rate if sample_rate is None else sample_rate
+        raw = array_to_sound(array, like.raw, rate)
         return cls(raw)._at(pts, like)
 
     def to_tensor(self, device: Device | None = None, *, dtype: DType | None = None) -> Tensor:
@@ -324,6 +351,7 @@ class AudioFrame(_Timed[av.AudioFrame]):
             pts: Presentation time in units of `like.time_base`, where it is not that of `like`.
 
         Raises:
+            TypeError: It is no tensor, or `like` no frame of this kind.
             ValueError: The tensor's shape or type does not fit; the text shows both.
         """
         samples = tensor_to_samples(tensor)
@@ -358,7 +386,4 @@ def as_frame(
         if isinstance(like, VideoFrame):
             return VideoFrame.from_tensor(value, like=like, pts=pts)
         return AudioFrame.from_tensor(value, like=like, pts=pts)
-    kind = type(like).__name__
-    raise TypeError(
-        f"a {type(value).__name__} is no {kind}, nor an array or a tensor to make one of"
-    )
+    raise TypeError(misfit(value, type(like).__name__))

@@ -12,6 +12,7 @@ from av.error import FFmpegError
 
 from livepeer.trickle.errors import MediaError
 
+from ._sound import sound_planes
 from .frames import AudioFrame, VideoFrame
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class VideoDescription(NamedTuple):
         pts: Presentation time.
         time_base: Its unit, as numerator and denominator.
         aspect: The sample aspect ratio, as numerator and denominator; None when unknown.
+        rate: Pictures in a second, as numerator and denominator; None when the source does not say.
         color: Range, matrix, primaries and transfer, in FFmpeg's numbers.
     """
 
@@ -57,6 +59,7 @@ class VideoDescription(NamedTuple):
     pts: int
     time_base: tuple[int, int]
     aspect: tuple[int, int] | None
+    rate: tuple[int, int] | None
     color: tuple[int, int, int, int]
 
     @property
@@ -132,7 +135,8 @@ def pack(frame: VideoFrame | AudioFrame, memory: memoryview) -> Description:
             width = min(stride, plane.line_size)
             np.copyto(there[:, :width], here[: len(there), :width])
         return about
-    for index, channel in enumerate(frame.raw.planes):
+    assert isinstance(frame, AudioFrame)
+    for index, channel in enumerate(sound_planes(frame.raw)):
         begin = index * about.stride
         memory[begin : begin + about.stride] = memoryview(channel)[: about.stride]
     return about
@@ -180,7 +184,8 @@ def unpack(
 def lies_in(frame: VideoFrame | AudioFrame, memory: memoryview) -> bool:
     """Whether a frame's first plane begins where the memory does."""
     address = int(np.frombuffer(memory, np.uint8, 1).ctypes.data)
-    return bool(frame.raw.planes) and frame.raw.planes[0].buffer_ptr == address
+    planes = sound_planes(frame.raw) if isinstance(frame, AudioFrame) else frame.raw.planes
+    return bool(planes) and planes[0].buffer_ptr == address
 
 
 def _describe_sound(frame: AudioFrame) -> AudioDescription:
@@ -191,7 +196,7 @@ def _describe_sound(frame: AudioFrame) -> AudioDescription:
         frame.layout,
         frame.format,
         frame.sample_rate,
-        len(raw.planes),
+        len(sound_planes(raw)),
         frame.samples * raw.format.bytes * channels,
         frame.pts,
         frame.time_base.as_integer_ratio(),
@@ -209,7 +214,7 @@ def _describe_picture(frame: VideoFrame) -> VideoDescription:
         strides = (width * _PACKED.get(format_, 1),)
     else:
         strides = tuple(plane.line_size for plane in planes)
-    aspect = frame.sample_aspect_ratio
+    aspect, rate = frame.sample_aspect_ratio, frame.frame_rate
     return VideoDescription(
         frame.width,
         frame.height,
@@ -219,6 +224,7 @@ def _describe_picture(frame: VideoFrame) -> VideoDescription:
         frame.pts,
         frame.time_base.as_integer_ratio(),
         None if aspect is None else aspect.as_integer_ratio(),
+        None if rate is None else rate.as_integer_ratio(),
         (
             int(raw.color_range),
             int(raw.colorspace),
@@ -259,13 +265,14 @@ def _picture(about: VideoDescription, raw: av.VideoFrame) -> VideoFrame:
     raw.pts, raw.time_base = about.pts, Fraction(*about.time_base)
     raw.color_range, raw.colorspace, raw.color_primaries, raw.color_trc = about.color
     aspect = None if about.aspect is None else Fraction(*about.aspect)
-    return VideoFrame(raw, sample_aspect_ratio=aspect)
+    rate = None if about.rate is None else Fraction(*about.rate)
+    return VideoFrame(raw, sample_aspect_ratio=aspect, frame_rate=rate, private=True)
 
 
 def _sound(about: AudioDescription, memory: memoryview) -> AudioFrame:
     layout: Any = about.layout  # PyAV's stubs know a few names only
     raw = av.AudioFrame(format=about.format, layout=layout, samples=about.samples)
-    for index, plane in enumerate(raw.planes):
+    for index, plane in enumerate(sound_planes(raw)):
         begin = index * about.stride
         memoryview(plane)[: about.stride] = memory[begin : begin + about.stride]
     raw.sample_rate = about.sample_rate

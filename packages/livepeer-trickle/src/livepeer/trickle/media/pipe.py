@@ -24,6 +24,7 @@ class BytePipe:
         self._limit = limit_bytes
         # None stands between two runs.
         self._chunks: deque[bytes | None] = deque()
+        self._taken = 0  # bytes of the first one that were read
         self._size = 0
         self._closed = False
         self._condition = threading.Condition()
@@ -65,7 +66,7 @@ class BytePipe:
         """Close, and forget what was not read. Idempotent."""
         with self._condition:
             self._chunks.clear()
-            self._size = 0
+            self._size = self._taken = 0
         self.close()
 
     def read(self, size: int) -> bytes:
@@ -75,14 +76,15 @@ class BytePipe:
                 self._condition.wait()
             if not self._chunks or self._chunks[0] is None:
                 return b""
-            chunk = self._chunks.popleft()
-            assert chunk is not None
-            if len(chunk) > size:
-                self._chunks.appendleft(chunk[size:])
-                chunk = chunk[:size]
-            self._size -= len(chunk)
+            chunk, begin = self._chunks[0], self._taken
+            self._taken += size
+            if self._taken >= len(chunk):
+                self._chunks.popleft()
+                self._taken = 0
+            data = chunk[begin : begin + size]
+            self._size -= len(data)
         self._make_room()
-        return chunk
+        return data
 
     def next_run(self) -> bool:
         """From the reading thread: go to the next run when it has bytes; False at the end.

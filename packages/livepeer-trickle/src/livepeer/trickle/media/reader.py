@@ -126,7 +126,12 @@ class MediaReader:
 
     def _judge(self, packets: int) -> None:
         """Say of a run that gave nothing why it did not."""
-        if not packets:
+        if self._demuxer.stamped:
+            self._give_up(
+                "its packets are of 192 bytes, as in .m2ts files: send plain MPEG-TS, of 188"
+            )
+            self._demuxer.stamped = False
+        elif not packets:
             self._give_up("it is no MPEG-TS")
         elif not self._tracks:
             self._give_up("it holds neither video nor audio that we know")

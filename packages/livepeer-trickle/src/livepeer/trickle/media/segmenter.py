@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._mpegts import TSMuxer
-from .clock import ticks
+from .clock import restarts, ticks
 
 if TYPE_CHECKING:
     from .units import AccessUnit, Kind
@@ -26,8 +26,8 @@ class Piece(NamedTuple):
 class Segmenter:
     """One muxer across segments; each begins with the tables, and at a key frame.
 
-    Without a video stream any audio unit may begin a segment, and so it may while the video pauses:
-    for as long as no picture came for the time of four segments.
+    Without a video stream any audio unit may begin a segment, and so it may while the video pauses,
+    or has not begun: for as long as no picture came for the time of four segments.
 
     Args:
         codecs: The codec of each stream, by libavcodec's name: `{"video": "h264", "audio": "aac"}`.
@@ -49,6 +49,8 @@ class Segmenter:
         self._max_bytes = max_segment_bytes
         self._begun_at: int | None = None
         self._lead_at: int | None = None
+        # When the pictures were there last; where none came yet, when everything began.
+        self._quiet_since: int | None = None
         self._changed = False
         self._bytes = 0
 
@@ -62,11 +64,14 @@ class Segmenter:
             ValueError: A codec that a transport stream of ours cannot carry.
         """
         self._muxer.change(codecs)
-        self._lead, self._lead_at = _lead(codecs), None
+        self._lead, self._lead_at, self._quiet_since = _lead(codecs), None, None
         self._changed = True
 
     def add(self, unit: AccessUnit) -> Piece:
         """The bytes of one unit."""
+        since = self._quiet_since
+        if unit.kind == self._lead or since is None or restarts(since, unit.dts):
+            self._quiet_since = unit.dts
         starts = self._is_cut(unit)
         jumps = False
         if unit.kind == self._lead:
@@ -89,9 +94,8 @@ class Segmenter:
         due = not 0 <= unit.dts - self._begun_at < self._length
         if unit.kind == self._lead:
             return unit.key and (due or self._changed)
-        if not due or self._lead_at is None:
-            return False
-        return unit.dts - self._lead_at > _QUIET_SEGMENTS * self._length
+        assert self._quiet_since is not None
+        return due and unit.dts - self._quiet_since > _QUIET_SEGMENTS * self._length
 
 
 def _lead(codecs: dict[Kind, str]) -> Kind:

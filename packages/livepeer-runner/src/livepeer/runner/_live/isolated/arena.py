@@ -15,25 +15,30 @@ SLOT_BYTES: Final = 64 * 1024 * 1024
 
 _PAGE: Final = 64 * 1024  # a multiple of the page on every machine
 _WRITER, _READER = 0, 1
+_getpid: Final = os.getpid
 
 
 class Lease:
-    """A hold on a slot by one of the two processes; it ends with the object."""
+    """A hold on a slot by one of the two processes; it ends with the object.
 
-    __slots__ = ("_arena", "_flag", "index")
+    Attributes:
+        index: Which slot.
+        memory: Its bytes, which are nobody else's while the lease is held.
+    """
 
-    def __init__(self, arena: Arena, index: int, flag: int) -> None:
-        self._arena = arena
-        self._flag = flag
+    __slots__ = ("_flag", "_holder", "index", "memory")
+
+    def __init__(self, index: int, memory: memoryview, flag: memoryview) -> None:
         self.index = index
-
-    @property
-    def memory(self) -> memoryview:
-        """The slot; it is nobody else's while the lease is held."""
-        return self._arena.slot(self.index)
+        self.memory = memory
+        self._flag = flag
+        self._holder = _getpid()
+        flag[0] = 1
 
     def __del__(self) -> None:
-        self._arena.let_go(self._flag)
+        # A fork of the holder has a copy of this object, and no hold.
+        if self._holder == _getpid():
+            self._flag[0] = 0
 
 
 class Arena:
@@ -80,11 +85,12 @@ class Arena:
     def take(self) -> Lease | None:
         """The writer: a free slot, held by both; None when there is none. Any thread."""
         with self._lock:
+            memory = self._memory
             for index in range(self.slots):
                 mine, theirs = 2 * index + _WRITER, 2 * index + _READER
-                if not self._memory[mine] and not self._memory[theirs]:
-                    self._memory[theirs] = 1
-                    return self._lease(index, mine)
+                if not memory[mine] and not memory[theirs]:
+                    memory[theirs] = 1
+                    return self._lease(memory, index, mine)
         return None
 
     def give_up(self, index: int) -> None:
@@ -99,20 +105,16 @@ class Arena:
         """
         if not 0 <= index < self.slots:
             raise IndexError(f"slot {index} of {self.slots}")
-        return self._lease(index, 2 * index + _READER)
+        return self._lease(self._memory, index, 2 * index + _READER)
 
-    def slot(self, index: int) -> memoryview:
-        """The bytes of a slot."""
+    def close(self) -> None:
+        """Let go of the memory, whoever holds this object: it goes with the last lease."""
+        with self._lock:
+            self._memory = memoryview(bytearray(b"\1" * 2 * self.slots))  # no slot is free
+
+    def _lease(self, memory: memoryview, index: int, flag: int) -> Lease:
         begin = self._begin + index * SLOT_BYTES
-        return self._memory[begin : begin + SLOT_BYTES]
-
-    def let_go(self, flag: int) -> None:
-        """End the hold behind a flag; for leases."""
-        self._memory[flag] = 0
-
-    def _lease(self, index: int, flag: int) -> Lease:
-        self._memory[flag] = 1
-        return Lease(self, index, flag)
+        return Lease(index, memory[begin : begin + SLOT_BYTES], memory[flag : flag + 1])
 
 
 def _flags_size(slots: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import struct
 import threading
@@ -15,8 +14,6 @@ from livepeer.runner._live.isolated.messages import Message, decode, encode
 
 if TYPE_CHECKING:
     from typing import Self
-
-_log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 """Largest message: the largest body that a request may have by default, and room."""
@@ -90,22 +87,22 @@ class Channel:
             return True
 
     def receive(self) -> Message | None:
-        """Wait for the next message; None when there will be none."""
+        """Wait for the next message; None when there will be none.
+
+        Raises:
+            Exception: What came is no message; the peer cannot be understood any more.
+        """
         try:
             header = self._input.read(_LENGTH.size)
             if len(header) < _LENGTH.size:
                 return None
             (length,) = _LENGTH.unpack(header)
             if length > MAX_MESSAGE_BYTES:
-                _log.error("a message of %d bytes came from the other process", length)
-                return None
+                raise UnpicklingError(f"what has {length} bytes is no message")
             data = self._input.read(length)
-            return decode(data) if len(data) == length else None
         except (OSError, ValueError):  # the peer is gone, or the channel was closed here
             return None
-        except (UnpicklingError, EOFError, AttributeError, IndexError, TypeError) as error:
-            _log.error("the other process sent what is no message: %s", error)
-            return None
+        return decode(data) if len(data) == length else None
 
     def flush(self, timeout_s: float) -> None:
         """Wait until all is sent, or the time is over."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -26,10 +27,11 @@ from livepeer.runner.errors import (
 )
 from livepeer.runner.state import PipelineState
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.errors import MessageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+    from pydantic import JsonValue
 
     from livepeer.runner._stream import Stream
     from livepeer.runner.settings import Settings
@@ -115,10 +117,13 @@ class IsolatedHost:
         """Start a process and wait until `setup()` has returned in one, however often it takes.
 
         Raises:
-            PipelineDefinitionError: The class cannot be loaded; the text names the mend.
+            PipelineDefinitionError: The class cannot be loaded, or `initial_params` are not JSON;
+                the text names the mend.
         """
+        hello = self._hello()
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._supervisor = asyncio.create_task(self._supervise(ready), name="model supervisor")
+        supervising = self._supervise(hello, ready)
+        self._supervisor = asyncio.create_task(supervising, name="model supervisor")
         # A supervisor that fails ends the wait, too.
         await asyncio.wait((ready, self._supervisor), return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
@@ -137,8 +142,7 @@ class IsolatedHost:
                 await asyncio.shield(link.ended)
         except TimeoutError:
             _log.error("teardown() did not return; the model process is ended")
-            link.kill("the runner stops")
-            await link.ended
+            await link.finish("the runner stops")
         self._link = None
 
     def stage(self, stream: Stream) -> IsolatedStage:
@@ -151,7 +155,7 @@ class IsolatedHost:
         """A session is over."""
         self._stages.pop(number, None)
 
-    async def _supervise(self, ready: asyncio.Future[None]) -> None:
+    async def _supervise(self, hello: Hello, ready: asyncio.Future[None]) -> None:
         backoff = Backoff(self._settings.restart_backoff_s)
         for attempt in itertools.count():
             if attempt:
@@ -160,7 +164,7 @@ class IsolatedHost:
                     self._restarted()
             worked_s: float | None = None
             try:
-                link = await self._open()
+                link = await self._open(hello)
             except PipelineDefinitionError as error:
                 reason = str(error)
                 if not ready.done():
@@ -176,7 +180,7 @@ class IsolatedHost:
                 worked_s = time.monotonic() - began
             await self._pause(reason, backoff.next(worked_s), failed=worked_s is None)
 
-    async def _open(self) -> Link:
+    async def _open(self, hello: Hello) -> Link:
         """A process in which `setup()` has returned.
 
         Raises:
@@ -185,15 +189,14 @@ class IsolatedHost:
         """
         limit = self._settings.setup_timeout_s
         try:
-            link = Link(self._hello(), self._stream)
+            link = Link(hello, self._stream, self._settings.hook_timeout_s)
         except OSError as error:
             raise SetupFailed(f"no process can be started: {error}") from error
         try:
             async with asyncio.timeout(limit):
                 opened = await asyncio.shield(link.opened)
         except BaseException as error:
-            link.kill("the runner stops")
-            await asyncio.shield(link.ended)
+            await link.finish("the runner stops")
             if isinstance(error, TimeoutError):
                 raise SetupFailed(f"setup() took longer than {limit:g} s") from None
             raise
@@ -209,9 +212,10 @@ class IsolatedHost:
         limit = self._settings.hook_timeout_s
         while not link.ended.done():
             await asyncio.wait((link.ended,), timeout=min(1.0, limit / 8))
-            hang = link.overdue(limit)
-            if hang is not None:
-                link.kill(hang)
+            if link.lost:
+                return await link.finish("the model process is gone")
+            if link.hang is not None:
+                return await link.finish(link.hang)
         return link.ended.result()
 
     async def _pause(self, reason: str, wait_s: float, *, failed: bool) -> None:
@@ -224,7 +228,7 @@ class IsolatedHost:
         _log.error("%s", self._message)
         for stage in list(self._stages.values()):
             if stage.wants_restart:
-                self._report(stage, self._message)
+                stage.stream.report(self._message)
         await asyncio.sleep(wait_s)
 
     async def _restart(self, stage: IsolatedStage, link: Link) -> None:
@@ -241,15 +245,9 @@ class IsolatedHost:
             except (RunnerError, TimeoutError) as error:
                 text = str(error) or f"on_stream_start() took longer than {limit:g} s"
                 _log.error("stream %s is not restarted: %s", stage.stream.id, text)
-                self._report(stage, text)
+                stage.stream.report(text)
                 link.send(Release(stage.number))
             await asyncio.sleep(backoff.next(None))
-
-    def _report(self, stage: IsolatedStage, text: str) -> None:
-        try:
-            stage.stream.emit_event({"type": "error", "message": text})
-        except MessageError as error:
-            _log.error("an event was refused: %s", error)
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(coroutine)
@@ -266,7 +264,7 @@ class IsolatedHost:
             spec.name,
             spec.pipeline_cls,
             spec.params_cls,
-            dict(spec.initial_params),
+            {name: _plain(name, value) for name, value in spec.initial_params.items()},
             settings_without_secrets(settings),
             search_path(),
             min(_SLOTS + _SLOTS_PER_SESSION * settings.capability_capacity, _MAX_SLOTS),
@@ -276,3 +274,19 @@ class IsolatedHost:
 def _kinds(names: list[str]) -> frozenset[Kind]:
     known: tuple[Kind, Kind] = ("video", "audio")
     return frozenset(kind for kind in known if kind in names)
+
+
+def _plain(name: str, value: object) -> JsonValue:
+    """A value as JSON has it.
+
+    Raises:
+        PipelineDefinitionError: JSON has it not.
+    """
+    try:
+        plain: JsonValue = json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PipelineDefinitionError(
+            f"initial_params[{name!r}] is not JSON: {error}; write it as a string, a number, a list"
+            " or a mapping"
+        ) from error
+    return plain

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from livepeer.runner._live.isolated.hangs import Stopwatch
 from livepeer.runner._live.isolated.messages import (
     SAME,
     Ask,
+    Began,
     Data,
     Emitted,
     Event,
@@ -25,7 +28,13 @@ from livepeer.runner._live.isolated.messages import (
 )
 from livepeer.runner._live.isolated.process import ModelProcess, describe_end
 from livepeer.runner._live.stage import Answer
-from livepeer.runner.errors import HookFailed, PipelineDefinitionError, SetupFailed, StageAway
+from livepeer.runner.errors import (
+    HookFailed,
+    InvalidParams,
+    PipelineDefinitionError,
+    SetupFailed,
+    StageAway,
+)
 from livepeer.trickle.channels import decode_message
 from livepeer.trickle.errors import MediaError, MessageError
 from livepeer.trickle.media.memory import pack, unpack
@@ -38,6 +47,10 @@ if TYPE_CHECKING:
     from livepeer.runner._live.stage import Frame
     from livepeer.runner._stream import Stream
     from livepeer.trickle.media.memory import Description
+
+_log = logging.getLogger(__name__)
+
+_KILL_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,7 @@ class Link:
     Args:
         hello: What the process is told first.
         find: The stream of a session, by its number; None when it is over.
+        hook_timeout_s: How long a hook may keep a frame.
 
     Attributes:
         opened: What the process can do, once `setup()` has returned in it.
@@ -71,19 +85,23 @@ class Link:
         lost: Whether it is gone, or about to be.
     """
 
-    def __init__(self, hello: Hello, find: Callable[[int], Stream | None]) -> None:
+    def __init__(
+        self, hello: Hello, find: Callable[[int], Stream | None], hook_timeout_s: float
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[Ready] = self._loop.create_future()
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self.lost = False
         self._find = find
+        self._timeout_s = hook_timeout_s
+        self._stopwatch = Stopwatch(hook_timeout_s)
         self._reason: str | None = None
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._frames: dict[int, _OpenFrame] = {}
         self._requests: dict[int, _Request] = {}
-        self._quiet_until = self._progress = time.monotonic()
-        self._process = ModelProcess(hello.slots, self._received, self._gone)
+        self._progress = time.monotonic()
+        self._process = ModelProcess(hello.slots, self._take, self._lose, self._gone)
         self._process.channel.send(hello)
 
     @property
@@ -109,13 +127,19 @@ class Link:
         number = next(self._numbers)
         request = _Request(self._loop.create_future())
         self._requests[number] = request
-        if self.lost or not self._process.channel.send(make(number)):
+        try:
+            sent = not self.lost and self._process.channel.send(make(number))
+        except RecursionError:
+            self._requests.pop(number, None)
+            raise InvalidParams("the parameters are nested too deeply") from None
+        if not sent:
             self._requests.pop(number, None)
             raise StageAway(self._reason or "the model process is gone")
         try:
             await request.future
         except asyncio.CancelledError:
             request.given_up = time.monotonic()
+            self._stopwatch.end(number, request.given_up)
             raise
 
     def submit(self, stage: int, frame: Frame) -> Answer:
@@ -147,38 +171,44 @@ class Link:
         self._process.channel.send(Interrupt(stage))
         self._finish_frames("the stream ends", stage)
 
-    def overdue(self, timeout_s: float) -> str | None:
+    @property
+    def hang(self) -> str | None:
         """Why the process counts as hanging; None when it does not."""
-        before = time.monotonic() - timeout_s
+        now = time.monotonic()
         for request in self._requests.values():
-            if request.given_up is None:
-                return None  # whoever waits for it has a limit; frames may have to wait as long
-            if max(request.given_up, self._progress) < before:
-                return f"a hook has not returned {timeout_s:g} s after it was given up"
+            # While somebody waits for it, whoever that is has a limit.
+            given_up = request.given_up
+            if given_up is not None and max(given_up, self._progress) < now - self._timeout_s:
+                return f"a hook has not returned {self._timeout_s:g} s after it was given up"
         with self._lock:
             oldest = min((frame.since for frame in self._frames.values()), default=None)
-        if oldest is not None and max(oldest, self._quiet_until) < before:
-            return f"a hook has kept a frame for {timeout_s:g} s"
+        if oldest is not None and self._stopwatch.overdue(oldest, now):
+            return f"a hook has kept a frame for {self._timeout_s:g} s"
         return None
 
     def kill(self, reason: str) -> None:
         """End the process at once; `ended` follows. Idempotent, from any thread."""
-        self._mark_lost(reason)
-        self._finish_frames(reason)
+        self._lose(reason)
         self._process.kill()
+
+    async def finish(self, reason: str) -> str:
+        """End the process and wait until it is gone, for a few seconds at most; why it is."""
+        for _ in range(2):
+            self.kill(reason)
+            await asyncio.wait((self.ended,), timeout=_KILL_S)
+            if self.ended.done():
+                break
+        else:
+            _log.error("the system does not end model process %d; it is left behind", self.pid)
+            self._end()
+        return self.ended.result()
 
     def _close(self, number: int) -> None:
         with self._lock:
             self._frames.pop(number, None)
 
-    def _received(self, message: Message) -> None:
-        """A message, on the thread that receives."""
-        try:
-            self._take(message)
-        except (MediaError, IndexError, RuntimeError) as error:
-            self.kill(f"the model process cannot be understood: {error}")
-
     def _take(self, message: Message) -> None:
+        """A message, on the thread that receives."""
         match message:
             case Result():
                 self._answer(message)
@@ -190,13 +220,13 @@ class Link:
             case Event() | Data():
                 self._emit(message)
             case Failed(reason, definition):
-                self._mark_lost(reason)
                 error = PipelineDefinitionError(reason) if definition else SetupFailed(reason)
                 self._on_loop(_fail, self.opened, error)
-            case Ready() | Reply():
+                self.kill(reason)
+            case Ready() | Began() | Reply():
                 self._on_loop(self._settle, message)
             case _:
-                raise IndexError(f"it sent a {type(message).__name__}")
+                raise TypeError(f"it sent a {type(message).__name__}")
 
     def _answer(self, message: Result) -> None:
         with self._lock:
@@ -224,19 +254,27 @@ class Link:
             return
         try:
             body = decode_message(message.body)
-        except MessageError as error:
-            raise IndexError(str(error)) from error
-        if isinstance(message, Event):
-            stream.emit_event(body)
-        else:
-            stream.emit_data(body)
+            if isinstance(message, Event):
+                stream.emit_event(body)
+            else:
+                stream.emit_data(body)
+        except (MessageError, RecursionError) as error:
+            # Longer, or nested more deeply, than can be sent from here.
+            _log.error("stream %s: what a hook emitted is lost: %r", stream.id, error)
 
-    def _settle(self, message: Ready | Reply) -> None:
+    def _settle(self, message: Ready | Began | Reply) -> None:
+        now = time.monotonic()
         if isinstance(message, Ready):
             if not self.opened.done():
                 self.opened.set_result(message)
             return
-        self._quiet_until = self._progress = time.monotonic()
+        if isinstance(message, Began):
+            waiting = self._requests.get(message.request)
+            if waiting is not None and waiting.given_up is None:
+                self._stopwatch.begin(message.request, now)
+            return
+        self._progress = now
+        self._stopwatch.end(message.request, now)
         request = self._requests.pop(message.request, None)
         if request is None or request.future.done():
             return
@@ -245,16 +283,15 @@ class Link:
         else:
             request.future.set_exception(from_fault(message.fault))
 
-    def _mark_lost(self, reason: str) -> None:
+    def _lose(self, reason: str) -> None:
         with self._lock:
             self.lost = True
             self._reason = self._reason or reason
+        self._finish_frames(self._reason)
 
     def _gone(self, status: int) -> None:
         """The process is gone; on the thread that received."""
-        self._mark_lost(describe_end(status))
-        assert self._reason is not None
-        self._finish_frames(self._reason)
+        self._lose(describe_end(status))
         self._on_loop(self._end)
 
     def _finish_frames(self, reason: str, stage: int | None = None) -> None:

@@ -6,15 +6,13 @@ import io
 import pickle
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from livepeer.runner._live.author import describe
 from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, StageAway
 from livepeer.trickle.media import memory
-
-if TYPE_CHECKING:
-    from pydantic import JsonValue
-
-    from livepeer.trickle.media.memory import Description
 
 SAME: Final = -1
 """The slot of a result that lies where its source does."""
@@ -66,7 +64,7 @@ class Ask(NamedTuple):
     stage: int
     frame: int
     slot: int
-    about: Description
+    about: memory.Description
 
 
 class Interrupt(NamedTuple):
@@ -104,13 +102,27 @@ class Failed(NamedTuple):
     definition: bool = False
 
 
+class FieldFault(NamedTuple):
+    """A parameter that was refused, as `InvalidParams` has it."""
+
+    type: str
+    loc: tuple[str | int, ...]
+    msg: str
+
+
 class Fault(NamedTuple):
     """An exception of a hook's."""
 
     kind: str
     message: str
-    errors: list[dict[str, Any]]
+    errors: list[FieldFault]
     trace: str
+
+
+class Began(NamedTuple):
+    """The author's thread gets to the hook of a request; `Reply` follows."""
+
+    request: int
 
 
 class Reply(NamedTuple):
@@ -131,7 +143,7 @@ class Result(NamedTuple):
     """
 
     frame: int
-    given: list[tuple[int, Description]]
+    given: list[tuple[int, memory.Description]]
     done: bool
     fault: Fault | None
 
@@ -141,7 +153,7 @@ class Emitted(NamedTuple):
 
     stage: int
     slot: int
-    about: Description
+    about: memory.Description
 
 
 class Event(NamedTuple):
@@ -159,19 +171,18 @@ class Data(NamedTuple):
 
 
 ToModel: TypeAlias = Hello | Start | Update | Stop | Ask | Interrupt | Release | Close
-FromModel: TypeAlias = Ready | Failed | Reply | Result | Emitted | Event | Data
+FromModel: TypeAlias = Ready | Failed | Began | Reply | Result | Emitted | Event | Data
 Message: TypeAlias = ToModel | FromModel
 
-_OURS: Final = {
-    (cls.__module__, cls.__name__): cls
-    for cls in (
-        *(Hello, Start, Update, Stop, Ask, Interrupt, Release, Close),
-        *(Ready, Failed, Fault, Reply, Result, Emitted, Event, Data),
-        *(memory.VideoDescription, memory.AudioDescription),
-    )
-}
+_TO_MODEL: Final = (Hello, Start, Update, Stop, Ask, Interrupt, Release, Close)
+_FROM_MODEL: Final = (Ready, Failed, Began, Reply, Result, Emitted, Event, Data)
+_PARTS: Final = (Fault, FieldFault, memory.VideoDescription, memory.AudioDescription)
+_OURS: Final = {(cls.__module__, cls.__name__): cls for cls in (*_TO_MODEL, *_FROM_MODEL, *_PARTS)}
 
-_TYPES: Final = frozenset(_OURS.values())
+# What comes from the runner is as its type says.
+_CHECKS: Final[dict[type[object], TypeAdapter[Any]]] = {
+    cls: TypeAdapter(cls) for cls in _FROM_MODEL
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -193,11 +204,20 @@ def decode(data: bytes) -> Message:
     """The message in bytes.
 
     Raises:
-        UnpicklingError: They are none.
+        UnpicklingError: They are none, or a field of it has not its type.
+        Exception: As `pickle` raises for broken bytes.
     """
     message: object = _Unpickler(io.BytesIO(data)).load()
-    if type(message) not in _TYPES:
+    check = _CHECKS.get(type(message))
+    if check is None and type(message) not in _TO_MODEL:
         raise pickle.UnpicklingError(f"a {type(message).__name__} is no message")
+    if check is not None:
+        try:
+            message = check.validator.validate_python(message, strict=True)
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
+            text = f"a {type(message).__name__} with such a {place} is no message"
+            raise pickle.UnpicklingError(text) from None
     return message  # type: ignore[return-value]  # just checked; pyright: ignore[reportReturnType]
 
 
@@ -210,14 +230,23 @@ def to_fault(error: RunnerError) -> Fault:
     cause = error.__cause__
     trace = "" if cause is None else "".join(traceback.format_exception(cause))
     if isinstance(error, InvalidParams):
-        return Fault("params", str(error), error.errors, "")
+        return Fault("params", str(error), [_field_fault(fault) for fault in error.errors], "")
     return Fault("away" if isinstance(error, StageAway) else "hook", str(error), [], _tail(trace))
+
+
+def as_runner_error(error: BaseException) -> RunnerError:
+    """What a hook did, in the runner's words; also where nobody put it into such on the way."""
+    if isinstance(error, RunnerError):
+        return error
+    failed = HookFailed(describe(error))
+    failed.__cause__ = error
+    return failed
 
 
 def from_fault(fault: Fault) -> RunnerError:
     """The exception again."""
     if fault.kind == "params":
-        return InvalidParams(fault.message, fault.errors)
+        return InvalidParams(fault.message, [field._asdict() for field in fault.errors])
     error = StageAway(fault.message) if fault.kind == "away" else HookFailed(fault.message)
     if fault.trace:
         error.__cause__ = _ModelTraceback(f"in the model process\n{fault.trace}")
@@ -228,11 +257,11 @@ def is_fatal(error: BaseException | None) -> bool:
     """Whether an exception, or its cause, means that the model cannot go on in its process.
 
     Used-up memory comes back in pieces at best, and after an error of the device every later call
-    fails too (`torch.AcceleratorError`, from CUDA's "sticky" errors).
+    fails too (`torch.AcceleratorError`, from CUDA's "sticky" errors). A hook that exits means it.
     """
     while error is not None:
         names = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(error).__mro__}
-        if isinstance(error, MemoryError) or names & _FATAL:
+        if isinstance(error, (MemoryError, SystemExit, KeyboardInterrupt)) or names & _FATAL:
             return True
         error = error.__cause__
     return False
@@ -241,6 +270,16 @@ def is_fatal(error: BaseException | None) -> bool:
 def search_path() -> list[str]:
     """Where the model process is to look for modules: where this one does."""
     return [entry for entry in sys.path if entry]
+
+
+def _field_fault(fault: dict[str, object]) -> FieldFault:
+    loc = fault.get("loc", ())
+    place = cast("tuple[object, ...]", loc) if isinstance(loc, tuple) else (loc,)
+    return FieldFault(
+        str(fault.get("type", "")),
+        tuple(step if isinstance(step, (str, int)) else str(step) for step in place),
+        str(fault.get("msg", "")),
+    )
 
 
 def _tail(text: str) -> str:

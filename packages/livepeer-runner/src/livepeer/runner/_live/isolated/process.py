@@ -31,15 +31,19 @@ class ModelProcess:
 
     Args:
         slots: How many frames may be under way in each direction.
-        received: Called on a thread of this object's with each message.
+        received: Called on a thread of this object's with each message; what it raises ends the
+            process, which cannot be understood.
+        broken: Called on that thread, before the process is ended for it, with what is wrong.
         ended: Called on that thread when the process is gone; with its status, as `Popen` has it.
     """
 
     def __init__(
-        self, slots: int, received: Callable[[Message], None], ended: Callable[[int], None]
+        self,
+        slots: int,
+        received: Callable[[Message], None],
+        broken: Callable[[str], None],
+        ended: Callable[[int], None],
     ) -> None:
-        self._received = received
-        self._ended = ended
         self._lock = threading.Lock()
         self._reaped = False
         with contextlib.ExitStack() as stack:
@@ -61,7 +65,13 @@ class ModelProcess:
         self.pid = self._process.pid
         self._waiter = threading.Thread(target=self._wait, name="model process", daemon=True)
         self._waiter.start()
-        threading.Thread(target=self._receive, name="model messages", daemon=True).start()
+        # Not attributes: they lead back here, and memory is not to wait for a search of cycles.
+        threading.Thread(
+            target=self._receive,
+            args=(received, broken, ended),
+            name="model messages",
+            daemon=True,
+        ).start()
 
     def kill(self) -> None:
         """End it, and what it started, at once. Idempotent, from any thread."""
@@ -82,13 +92,24 @@ class ModelProcess:
             self._reaped = True
         self.channel.end()
 
-    def _receive(self) -> None:
-        while (message := self.channel.receive()) is not None:
-            self._received(message)
-        self.kill()
-        self._waiter.join()
-        self.channel.close()
-        self._ended(self._process.returncode)
+    def _receive(
+        self,
+        received: Callable[[Message], None],
+        broken: Callable[[str], None],
+        ended: Callable[[int], None],
+    ) -> None:
+        try:
+            while (message := self.channel.receive()) is not None:
+                received(message)
+        except Exception as error:  # noqa: BLE001 - a supervisor: what runs there is not trusted
+            broken(f"the model process cannot be understood: {error!r:.500}")
+        finally:
+            self.kill()
+            self._waiter.join()
+            self.channel.close()
+            self.outbound.close()
+            self.inbound.close()
+            ended(self._process.returncode)
 
 
 def describe_end(status: int) -> str:

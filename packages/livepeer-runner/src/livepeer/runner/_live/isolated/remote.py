@@ -16,6 +16,7 @@ from livepeer.runner._live.isolated.messages import (
     Emitted,
     Event,
     Result,
+    as_runner_error,
     to_fault,
 )
 from livepeer.runner._logs import logged_as
@@ -62,7 +63,7 @@ class RemoteSession:
         channel: Channel,
         inbound: Arena,
         outbound: Arena,
-        failed: Callable[[BaseException], None],
+        failed: Callable[[RunnerError], None],
     ) -> None:
         self._number = number
         self._channel = channel
@@ -99,6 +100,10 @@ class RemoteSession:
     def emit_event(self, message: Mapping[str, object]) -> None:
         """Send an event."""
         self._emit(Event(self._number, _json(message)))
+
+    def report(self, message: str) -> None:
+        """Send an error; nobody's in this process, where hooks report nothing."""
+        self.emit_event({"type": "error", "message": message})
 
     def emit_data(self, message: Mapping[str, object]) -> None:
         """Send a line of data."""
@@ -154,9 +159,10 @@ class RemoteSession:
                 given.append(self._place(frame, answer, lease))
                 if len(given) == _BATCH or not answer.done:
                     return Result(number, given, False, None)
-        except RunnerError as error:
-            self._failed(error)
-            return Result(number, given, True, to_fault(error))
+        except Exception as error:  # noqa: BLE001 - the author's frame: the runner waits for a word
+            failed = as_runner_error(error)
+            self._failed(failed)
+            return Result(number, given, True, to_fault(failed))
 
     def _place(self, frame: Frame, answer: Answer, lease: Lease | None) -> tuple[int, Description]:
         """The slot where the runner finds a frame."""

@@ -7,6 +7,7 @@ import ctypes
 import faulthandler
 import logging
 import os
+import select
 import signal
 import socket
 import sys
@@ -14,11 +15,13 @@ import threading
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from livepeer.runner import _logs, _models
+from livepeer.runner._live.author import HookRaised, describe
 from livepeer.runner._live.in_process import InProcessHost, processed_kinds
 from livepeer.runner._live.isolated.arena import Arena
 from livepeer.runner._live.isolated.channel import Channel
 from livepeer.runner._live.isolated.messages import (
     Ask,
+    Began,
     Close,
     Failed,
     Hello,
@@ -30,6 +33,7 @@ from livepeer.runner._live.isolated.messages import (
     Start,
     Stop,
     Update,
+    as_runner_error,
     is_fatal,
     to_fault,
 )
@@ -41,13 +45,20 @@ from livepeer.runner.settings import Settings
 from livepeer.runner.spec import PipelineSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
 _BROKEN: Final = 70
 _FLUSH_S: Final = 1.0
+
+
+class _Host(InProcessHost):
+    def call_when_free(self, callback: Callable[[], object]) -> None:
+        """Call on the author's thread, when those hooks have returned that hold it."""
+        assert self._author is not None
+        self._author.submit(None, callback)
 
 
 class ModelWorker:
@@ -75,7 +86,7 @@ class ModelWorker:
         self._inbound = inbound
         self._outbound = outbound
         self._pipeline = pipeline
-        self._host = InProcessHost(pipeline, settings, defaults)  # type: ignore[arg-type]
+        self._host = _Host(pipeline, settings, defaults)  # type: ignore[arg-type]
         self._sessions: dict[int, RemoteSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,7 +99,8 @@ class ModelWorker:
             await self._host.setup()
         except Exception as error:  # noqa: BLE001 - the author's hook: told to the runner
             _log.error("setup() failed", exc_info=error)
-            self._channel.send(Failed(f"setup() raised {type(error).__name__}: {error}"))
+            raised = error.error if isinstance(error, HookRaised) else error
+            self._channel.send(Failed(f"setup() raised {describe(raised)}"))
             self._channel.flush(_FLUSH_S)
             return False
         kinds = sorted(processed_kinds(self._pipeline))
@@ -103,7 +115,7 @@ class ModelWorker:
                 self._take(message)
         except BaseException as error:  # noqa: BLE001 - a supervisor: nobody else would notice
             _log.critical("the model process lost its runner", exc_info=error)
-        os._exit(_BROKEN)  # nobody is left to work for
+        end_group()  # nobody is left to work for
 
     def _take(self, message: Message) -> None:
         """A message, on the thread that receives: frames go to their hooks from here."""
@@ -137,13 +149,20 @@ class ModelWorker:
                 _log.error("the runner sent a %s", type(message).__name__)
 
     async def _answer(self, message: Start | Update | Stop) -> None:
+        """Run the hook, and reply whatever it does: the runner waits."""
         fault = None
+        number = message.request
+        self._host.call_when_free(lambda: self._channel.send(Began(number)))
         try:
             await self._run(message)
-        except RunnerError as error:
-            self._failed(error)
-            fault = to_fault(error)
-        self._channel.send(Reply(message.request, fault))
+        except BaseException as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            failed = as_runner_error(error)
+            self._failed(failed)
+            fault = to_fault(failed)
+        self._channel.send(Reply(number, fault))
 
     async def _run(self, message: Start | Update | Stop) -> None:
         session = self._sessions.get(message.stage)
@@ -168,7 +187,7 @@ class ModelWorker:
                 if session is not None:
                     await session.stage.stop()
 
-    def _failed(self, error: BaseException) -> None:
+    def _failed(self, error: RunnerError) -> None:
         """End the process when nothing that runs in it can be relied on any more."""
         if is_fatal(error):
             _log.critical("the model process cannot go on and ends", exc_info=error)
@@ -184,7 +203,9 @@ def main(arguments: list[str]) -> int:
     faulthandler.enable()
     for fd in (socket_fd, there_fd, back_fd):
         os.set_inheritable(fd, False)
-    channel = Channel(socket.socket(fileno=socket_fd))
+    runner = socket.socket(fileno=socket_fd)
+    threading.Thread(target=_end_with_peer, args=(runner,), name="runner", daemon=True).start()
+    channel = Channel(runner)
     hello = channel.receive()
     if not isinstance(hello, Hello):
         return _BROKEN
@@ -210,14 +231,33 @@ def main(arguments: list[str]) -> int:
 
 
 def end_with(parent: int) -> None:
-    """End this process when its parent does, however that ended; Linux only.
+    """End this process when its parent does, however that ended, within a second; Linux only.
 
-    Elsewhere, the end of the socket tells, unless a hook keeps the interpreter.
+    Everywhere, the end of the socket tells sooner, so that what the process has started is ended
+    with it; unless a hook keeps the interpreter, and then there is this.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        libc = ctypes.CDLL(None)
+        # No handler in Python, which waits for the interpreter: that of SIGHUP, whose number is 1,
+        # is libc's alarm(1), and nobody handles the alarm.
+        libc.signal(signal.SIGHUP, ctypes.cast(libc.alarm, ctypes.c_void_p))
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != parent:
-        os._exit(_BROKEN)
+        end_group()
+
+
+def end_group() -> NoReturn:
+    """End this process at once, and what it has started and is in its process group."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(_BROKEN)
+
+
+def _end_with_peer(runner: socket.socket) -> None:
+    ended = select.poll()
+    ended.register(runner, 0)  # the end is told without being asked for
+    ended.poll()
+    end_group()
 
 
 def _exit() -> NoReturn:
