@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,9 +26,11 @@ from livepeer.runner import (
 from livepeer.runner.cli._load import load_pipeline
 from livepeer.runner.decorator import NestedPipelineWarning
 from livepeer.runner.errors import PipelineDefinitionError
-from livepeer.runner.frames import VideoFrame
 from livepeer.runner.serving import ServeTarget, resolve
 from livepeer.runner.spec import path_of
+
+if TYPE_CHECKING:
+    from livepeer.runner.frames import VideoFrame
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "run_example.py"
 

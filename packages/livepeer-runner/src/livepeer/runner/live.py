@@ -138,8 +138,13 @@ class LivePipeline:
     def emit_frame(
         self, frame: VideoItem | AudioItem, *, like: VideoFrame | AudioFrame | None = None
     ) -> None:
-        """`Stream.emit_frame` of the hook's stream; as `emit_event`."""
-        if (stream := self._stream_for("a frame")) is not None:
+        """`Stream.emit_frame` of the stream that the frame, or `like`, came from.
+
+        May be called from any thread; for a frame of nobody's as `emit_event`.
+        """
+        origin: object = getattr(frame if like is None else like, "origin", None)
+        stream = origin if isinstance(origin, Stream) else self._stream_for("a frame")
+        if stream is not None:
             stream.emit_frame(frame, like=like)
 
     def _stream_for(self, what: str) -> Stream | None:

@@ -18,7 +18,7 @@ from livepeer.runner.errors import HookFailed, StageAway
 from livepeer.runner.frames import as_frames
 from livepeer.runner.live import LivePipeline
 from livepeer.runner.state import PipelineState
-from livepeer.trickle.media import Kind, VideoFrame
+from livepeer.trickle.media import AudioFrame, Kind, VideoFrame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,6 +138,8 @@ class InProcessStage:
         self._changing = asyncio.Lock()
         self._lock = threading.Lock()
         self._open: dict[Answer, float] = {}
+        # Of what was answered last, by kind; on the author's thread alone.
+        self._last_s: dict[type[Frame], float] = {}
         attach(pipeline, stream)
 
     @property
@@ -194,6 +196,8 @@ class InProcessStage:
         video = isinstance(frame, VideoFrame)
         name = "process_video" if video else "process_audio"
         hook = self._pipeline.process_video if video else self._pipeline.process_audio
+        # So that what is emitted for it, from whichever thread, goes where it came from.
+        frame.origin = self._stream
         answer = Answer(frame)
         with self._lock:
             self._open[answer] = time.monotonic()
@@ -201,7 +205,7 @@ class InProcessStage:
 
         def deliver(result: object) -> None:
             for item in as_frames(result, frame):
-                answer.give(item)
+                answer.give(self._sent(item, frame))
 
         def finish(error: BaseException | None) -> None:
             answer.finish(None if error is None else self._failed(name, error))
@@ -220,6 +224,17 @@ class InProcessStage:
     def release(self) -> None:
         """Detach the session from the pipeline."""
         detach(self._pipeline, self._stream)
+
+    def _sent(self, item: Frame, source: Frame) -> Frame:
+        """A frame for the encoder; one that was answered before has the time of this source."""
+        last_s = self._last_s.get(type(item))
+        again = item is not source and last_s is not None and item.time <= last_s
+        if isinstance(item, VideoFrame):
+            sent: Frame = item.sent(source if again and isinstance(source, VideoFrame) else None)
+        else:
+            sent = item.sent(source if again and isinstance(source, AudioFrame) else None)
+        self._last_s[type(item)] = sent.time
+        return sent
 
     def _closed(self, answer: Answer) -> None:
         with self._lock:

@@ -67,10 +67,18 @@ class LiveSession:
     """
 
     def __init__(
-        self, runner_url: str, base: str, http: aiohttp.ClientSession, timeout_s: float
+        self,
+        runner_url: str,
+        trickle: TrickleServer,
+        base: str,
+        http: aiohttp.ClientSession,
+        timeout_s: float,
+        stream_id: str = "stream",
     ) -> None:
         self.runner_url = runner_url
-        self.stream_id = "stream"
+        self.stream_id = stream_id
+        self._trickle = trickle
+        self._trickle_url = base
         self.events: list[dict[str, object]] = []
         self.data: list[dict[str, object]] = []
         self._base = f"{base}/{self.stream_id}"
@@ -200,6 +208,45 @@ class LiveSession:
             asyncio.create_task(_collect(data, self.data), name="session data"),
         ]
 
+    @asynccontextmanager
+    async def another(
+        self,
+        stream_id: str,
+        params: Mapping[str, JsonValue] | None = None,
+        *,
+        media: bool = True,
+    ) -> AsyncGenerator[LiveSession, None]:
+        """Run one more stream through the same runner; raises `Refused`.
+
+        Args:
+            stream_id: Its name, which no stream had before.
+            params: The caller's parameters.
+            media: As for `live_session`.
+        """
+        session = LiveSession(
+            self.runner_url,
+            self._trickle,
+            self._trickle_url,
+            self._http,
+            self._timeout_s,
+            stream_id,
+        )
+        async with session.running(params, media=media):
+            yield session
+
+    @asynccontextmanager
+    async def running(
+        self, params: Mapping[str, JsonValue] | None, *, media: bool
+    ) -> AsyncGenerator[None, None]:
+        """Make the channels and begin; at the end of the context it is stopped."""
+        for channel in ("in", "out", "control", "events", "data"):
+            self._trickle.create_channel(f"{self.stream_id}-{channel}")
+        await self.start(params, media=media)
+        try:
+            yield
+        finally:
+            await self.aclose()
+
     async def aclose(self) -> None:
         """End the stream and let go of its channels."""
         await self.stop()
@@ -256,12 +303,9 @@ async def live_session(
         running = serve(pipeline, ready=True, **{**_SETTINGS, **options})
         server = await stack.enter_async_context(running)
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        session = LiveSession(server.url, base, http, timeout_s)
-        for channel in ("in", "out", "control", "events", "data"):
-            trickle.create_channel(f"{session.stream_id}-{channel}")
-        await session.start(params, media=media)
-        stack.push_async_callback(session.aclose)
-        yield session
+        session = LiveSession(server.url, trickle, base, http, timeout_s)
+        async with session.running(params, media=media):
+            yield session
 
 
 async def _collect(source: JSONSubscriber | JSONLSubscriber, into: list[dict[str, object]]) -> None:

@@ -24,12 +24,19 @@ def fraction(ratio: Rational | None) -> Fraction | None:
 
 
 class Timed(Generic[Raw]):
-    """The clock that every frame has: that of its source, until it is given a time of its own."""
+    """The clock that every frame has: that of its source, until it is given a time of its own.
 
-    __slots__ = ("_sent", "_time", "raw")
+    Attributes:
+        raw: The PyAV frame beneath.
+        origin: Whoever handed the frame out can leave a mark here; what is made `like` a frame has
+            the same.
+    """
+
+    __slots__ = ("_sent", "_time", "origin", "raw")
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
+        self.origin: object = None
         self._time: tuple[int, Fraction] | None = None
         self._sent: Raw | None = None
 
@@ -57,6 +64,7 @@ class Timed(Generic[Raw]):
     def _at(self, pts: int | None, like: Timed[Raw]) -> Self:
         """This frame, at a time of another's clock; at its own time without one."""
         self.raw.pts, self.raw.time_base = like.pts if pts is None else pts, like.time_base
+        self.origin = like.origin
         return self
 
     def _hand_on(self, twin: Timed[Raw], at: Timed[Raw] | None) -> None:

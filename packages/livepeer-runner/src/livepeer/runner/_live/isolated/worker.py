@@ -38,7 +38,7 @@ from livepeer.runner._live.isolated.messages import (
     to_fault,
 )
 from livepeer.runner._live.isolated.remote import RemoteSession
-from livepeer.runner._target import load_pipeline, prepares_models
+from livepeer.runner._target import load_pipeline, pipeline_class, prepares_models
 from livepeer.runner.errors import PipelineDefinitionError, RunnerError
 from livepeer.runner.live import LivePipeline
 from livepeer.runner.settings import Settings
@@ -217,11 +217,12 @@ def main(arguments: list[str]) -> int:
     _logs.configure(settings)
     try:
         spec = PipelineSpec(hello.name, hello.pipeline_cls, hello.params_cls, hello.initial_params)
+        # Before there is an instance, whose constructor may load a model.
+        if prepares_models(pipeline_class(spec.load())):
+            _models.go_offline()
         pipeline = load_pipeline(spec)
         if not isinstance(pipeline, LivePipeline):
             raise PipelineDefinitionError(f"{hello.pipeline_cls} is no LivePipeline")
-        if prepares_models(type(pipeline)):
-            _models.go_offline()
     except PipelineDefinitionError as error:
         channel.send(Failed(str(error), definition=True))
         channel.flush(_FLUSH_S)
