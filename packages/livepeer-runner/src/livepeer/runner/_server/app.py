@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from livepeer.runner._live.stage import StageHost
     from livepeer.runner._server.engine import Engine
     from livepeer.runner._target import Servable, ServeTarget
+    from livepeer.runner.live import LivePipeline
     from livepeer.runner.settings import Settings
 
 
@@ -81,16 +82,22 @@ def engine_for(target: ServeTarget, settings: Settings) -> Engine:
     pipeline = None if target.isolated else target.pipeline()
     if isinstance(pipeline, Pipeline):
         return BatchEngine(pipeline, settings)
-    # Lazy, as what they import: it loads the codecs.
-    from livepeer.runner._live.in_process import InProcessHost
-    from livepeer.runner._live.isolated.host import IsolatedHost
     from livepeer.runner._server.live import LiveEngine
 
     metrics = LiveMetrics(settings.capability_capacity)
-    host: StageHost
-    if pipeline is None:
-        assert target.spec is not None
-        host = IsolatedHost(target.spec, settings, metrics.restarted)
-    else:
-        host = InProcessHost(pipeline, settings, target.initial_params)
+    host = _host(target, pipeline, settings, metrics)
     return LiveEngine(host, target.capability, settings, metrics)
+
+
+def _host(
+    target: ServeTarget, pipeline: LivePipeline | None, settings: Settings, metrics: LiveMetrics
+) -> StageHost:
+    # Lazy, each: they load the codecs, and the second numpy as well.
+    if pipeline is not None:
+        from livepeer.runner._live.in_process import InProcessHost
+
+        return InProcessHost(pipeline, settings, target.initial_params)
+    assert target.spec is not None
+    from livepeer.runner._live.isolated.host import IsolatedHost
+
+    return IsolatedHost(target.spec, settings, metrics.restarted)
