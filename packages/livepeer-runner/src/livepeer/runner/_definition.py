@@ -7,8 +7,6 @@ import logging
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
-from pydantic import BaseModel
-
 from livepeer.runner.errors import PipelineDefinitionError
 
 if TYPE_CHECKING:
@@ -113,6 +111,8 @@ def check_hooks(pipeline: LivePipeline | type[LivePipeline]) -> None:
     Raises:
         PipelineDefinitionError: A hook takes other arguments, or `Params` is no Pydantic model.
     """
+    from pydantic import BaseModel  # lazy: `serve` is imported before anything is served
+
     cls = pipeline if isinstance(pipeline, type) else type(pipeline)
     params = cast("object", pipeline.Params)
     if params is not None and not (isinstance(params, type) and issubclass(params, BaseModel)):
