@@ -488,7 +488,7 @@ async def test_an_ended_stream_keeps_no_codec_and_no_picture():
             await session.stop()
             # The collector would hide what refers to itself.
             async with asyncio.timeout(10):
-                while sum(isinstance(thing, held) for thing in gc.get_objects()) > before:
+                while sum(isinstance(one, held) for one in gc.get_objects()) > before:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
     finally:
         gc.enable()
