@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +38,14 @@ from livepeer.trickle.media import Piece, Segmenter, VideoEncoder, VideoFrame
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from concurrent.futures import Future
 
     from av.container import InputContainer
 
     from livepeer.client import BYOCJob
 
     Sink = Callable[[bytes], Awaitable[None]]
+    Source = Callable[[], Future[Piece | None]]
 
 HERE = Path(__file__).parent
 DRAIN_S = 10.0
@@ -117,13 +120,12 @@ def pieces(camera: InputContainer) -> Iterator[Piece]:
             yield segmenter.add(unit)
 
 
-async def send(job: BYOCJob, camera: InputContainer, until_s: float | None) -> int:
+async def send(job: BYOCJob, source: Source, until_s: float | None) -> int:
     """Publish what the camera gives, which drops what the network delays; how many pictures."""
     loop, frames, segment = asyncio.get_running_loop(), 0, None
-    source = pieces(camera)
     begin = loop.time()
     async with job.publisher() as publisher:
-        while (piece := await asyncio.to_thread(next, source, None)) is not None:
+        while (piece := await asyncio.wrap_future(source())) is not None:
             if piece.starts:
                 if segment is not None:
                     await segment.close()
@@ -156,9 +158,9 @@ async def watch(job: BYOCJob) -> None:
             return
 
 
-async def play(job: BYOCJob, camera: InputContainer, sink: Sink, until_s: float | None) -> None:
+async def play(job: BYOCJob, source: Source, sink: Sink, until_s: float | None) -> None:
     """Until the time is over, the camera ends, or the window is closed."""
-    sending = asyncio.create_task(send(job, camera, until_s))
+    sending = asyncio.create_task(send(job, source, until_s))
     receiving = asyncio.create_task(receive(job, sink))
     watching = asyncio.create_task(watch(job))
     try:
@@ -264,16 +266,20 @@ async def main(options: argparse.Namespace) -> None:
     window = os.environ.get("SKIP_VIEWER", "0") in ("", "0")
     if window and shutil.which(VIEWER[0]) is None:
         raise Mistake("there is no ffplay: install FFmpeg, or set SKIP_VIEWER=1")
-    camera = Camera.from_environment().open()
-    with camera:
-        async with (
-            served(options.example) as (name, orchestrator),
-            Client(orchestrators=[orchestrator]) as client,
-            await client.start_stream(name, params=options.params) as job,
-            viewer() if window else recording(options.output) as sink,
-        ):
+    camera = Camera.from_environment()
+    with camera.open():  # whether it can be had; what it would record until the stream runs is old
+        pass
+    async with (
+        served(options.example) as (name, orchestrator),
+        Client(orchestrators=[orchestrator]) as client,
+        await client.start_stream(name, params=options.params) as job,
+        viewer() if window else recording(options.output) as sink,
+    ):
+        # The thread ends before the camera does: nobody may read from what is closed.
+        with camera.open() as pictures, ThreadPoolExecutor(1) as reader:
             say(f"{name} runs; Ctrl-C ends it")
-            await play(job, camera, sink, options.seconds)
+            source = pieces(pictures)
+            await play(job, lambda: reader.submit(next, source, None), sink, options.seconds)
 
 
 def arguments() -> argparse.Namespace:
