@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from . import answered
+from . import publish_answered
 
 if TYPE_CHECKING:
     from _trickle.load import Load
@@ -16,20 +16,8 @@ TrickleSubscriber = import_module("livepeer_gateway.trickle_subscriber").Trickle
 
 
 async def publish(load: Load) -> None:
-    """Publish the segments; it answers for nothing by itself, so the answer is waited for."""
-    async with TricklePublisher(load.url, "video/MP2T") as publisher, load.measured():
-        answer = answered(publisher)
-        for seq in range(load.plan.segments):
-            await load.turn(seq)
-            async with await publisher.next() as segment:
-                if load.paced:
-                    async for frame in load.frames():
-                        await segment.write(frame)
-                else:
-                    for piece in load.body():
-                        await segment.write(piece)
-            await answer.wait()
-            answer.clear()
+    """Publish the segments."""
+    await publish_answered(TricklePublisher, load)
 
 
 async def subscribe(load: Load) -> None:

@@ -18,7 +18,6 @@ from livepeer.runner import LivePipeline
 from livepeer.runner.frames import AudioFrame, VideoFrame
 from livepeer.runner.testing import serve
 from livepeer.trickle import JSONPublisher, TricklePublisher, TrickleServer, TrickleSubscriber
-from livepeer.trickle.channels import decode_message
 from livepeer.trickle.media import (
     TIME_BASE,
     AccessUnit,
@@ -28,6 +27,7 @@ from livepeer.trickle.media import (
     Segmenter,
     VideoEncoder,
 )
+from livepeer.trickle.messages import decode_message
 from livepeer.trickle.testing import serve as serve_app
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from livepeer.trickle import (
 )
 from livepeer.trickle._wire import parse_seq
 from livepeer.trickle.aio import cancel_and_wait
-from livepeer.trickle.channels import decode_message
 from livepeer.trickle.errors import (
     ChannelClosed,
     ChannelNotFound,
@@ -29,6 +28,7 @@ from livepeer.trickle.errors import (
     MessageError,
     SegmentTimeout,
 )
+from livepeer.trickle.messages import decode_message
 from livepeer.trickle.testing import serve
 
 

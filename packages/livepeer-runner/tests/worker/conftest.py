@@ -15,8 +15,8 @@ import pytest
 from livepeer.runner.frames import VideoFrame
 from livepeer.runner.testing import serve
 from livepeer.trickle import TricklePublisher, TrickleServer, TrickleSubscriber
-from livepeer.trickle.channels import decode_message
 from livepeer.trickle.media import TIME_BASE, BytePipe, MediaReader, Segmenter, VideoEncoder
+from livepeer.trickle.messages import decode_message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable

@@ -28,6 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+def describe(error: BaseException, limit: int = 2000) -> str:
+    """An exception in one short text, whatever its own text does."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - the author's exception, whose text is code
+        text = f"(its text cannot be had: {type(broken).__name__})"
+    return f"{type(error).__name__}: {text}"[:limit]
+
+
 class RunnerError(Exception):
     """Root of everything that `livepeer.runner` raises on purpose."""
 

@@ -1,22 +1,23 @@
-"""JSON over trickle: events and control (one object a segment), data (JSON lines).
-
-Source: go-livepeer `byoc/trickle.go`, `server/ai_live_video.go`. A reader of events parses a whole
-segment as one document; a line of data never spans segments, and one of 64 KiB or more makes the
-gateway read its segment again and again, so it is refused here.
-"""
+"""JSON over trickle: events and control (one object a segment), data (JSON lines)."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Self
 
 from ._wire import JSON, JSONL
 from .aio import cancel_and_wait
 from .errors import MessageError, SegmentError, TrickleError
+from .messages import (
+    KEEP_ALIVE,
+    MAX_LINE_BYTES,
+    MAX_MESSAGE_BYTES,
+    decode_message,
+    encode_message,
+    within,
+)
 from .publisher import TricklePublisher
 from .subscriber import TrickleSubscriber
 
@@ -29,45 +30,6 @@ if TYPE_CHECKING:
     from ._writer import SegmentWriter
 
 _log = logging.getLogger(__name__)
-
-KEEP_ALIVE = {"keep": "alive"}
-MAX_MESSAGE_BYTES = 1024 * 1024
-MAX_LINE_BYTES = 64 * 1024 - 1
-
-
-def encode_message(message: Mapping[str, object]) -> bytes:
-    """One JSON object as compact ASCII without a line break in it.
-
-    Raises:
-        MessageError: It holds something that JSON cannot say, such as NaN or bytes.
-    """
-    try:
-        return json.dumps(dict(message), separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MessageError(f"the message is not JSON: {error}") from error
-
-
-def decode_message(data: bytes) -> dict[str, object]:
-    """Read one JSON object.
-
-    Raises:
-        MessageError: It is no JSON (which has no NaN and no Infinity), or not an object.
-    """
-    try:
-        message: object = json.loads(data, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise MessageError(f"the message is not JSON: {error}") from error
-    if not isinstance(message, dict):
-        raise MessageError(f"the message is a JSON {type(message).__name__}, not an object")
-    return {str(key): value for key, value in message.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-
-
-def _finite(text: str) -> float:
-    # 1e999 has the form of a number, and Python makes an infinity of it.
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:32]} is no finite number")
-    return number
 
 
 class JSONPublisher:
@@ -86,8 +48,7 @@ class JSONPublisher:
             MessageError: It is larger than 1 MiB, which no reader takes.
         """
         data = message if isinstance(message, bytes) else encode_message(message)
-        if len(data) > MAX_MESSAGE_BYTES:
-            raise MessageError(f"{len(data)} bytes: a message has at most {MAX_MESSAGE_BYTES}")
+        within(data, MAX_MESSAGE_BYTES, "message")
         async with self._order:
             await self._publisher.write_segment(data)
 
@@ -128,8 +89,7 @@ class JSONLPublisher:
             MessageError: The line would be 64 KiB or longer.
         """
         line = message if isinstance(message, bytes) else encode_message(message)
-        if len(line) > MAX_LINE_BYTES:
-            raise MessageError(f"the line has {len(line)} bytes, and the limit is {MAX_LINE_BYTES}")
+        within(line, MAX_LINE_BYTES, "line")
         async with self._order:
             try:
                 await self._write(line + b"\n")

@@ -9,9 +9,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from concurrent.futures import Future
 from contextvars import Context, copy_context
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from livepeer.runner._stream import CURRENT
+from livepeer.runner.errors import describe
 from livepeer.trickle.media import AudioFrame, VideoFrame
 
 if TYPE_CHECKING:
@@ -34,6 +36,57 @@ class HookRaised(Exception):
     def __init__(self, error: BaseException) -> None:
         super().__init__(describe(error))
         self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCall:
+    """One frame on its way through a hook.
+
+    Attributes:
+        context: A copy of that of `context_of` the stream, in which the hook runs.
+        hook: Gets the answer's source.
+        answer: Once it is finished the hook is not called, and a generator is closed.
+        deliver: Called on the author's thread with what the hook returned, or with each item that
+            it yielded; what it raises ends the hook as if that had raised.
+        finish: Called on the author's thread when the hook is done, with what it raised.
+        limit_s: After so long the thread is `overdue`.
+    """
+
+    context: Context
+    hook: Callable[..., Any]
+    answer: Answer
+    deliver: Callable[[object], None]
+    finish: Callable[[BaseException | None], None]
+    limit_s: float
+
+    def deliver_each(self, items: Iterator[object]) -> None:
+        """Of a generator; not faster than they are taken, and no more once nobody wants them."""
+        for item in items:
+            if self.answer.done:
+                break
+            self.deliver(item)
+            while self.answer.full and not self.answer.done:
+                time.sleep(_ROOM_POLL_S)
+        if inspect.isgenerator(items):
+            items.close()
+
+    async def deliver_later(self, result: Any) -> None:
+        """Of a coroutine, or of an async generator."""
+        if inspect.isawaitable(result):
+            result = await result
+        if isinstance(result, AsyncIterator):
+            try:
+                async for item in cast("AsyncIterator[object]", result):
+                    self.deliver(item)
+                    while self.answer.full:  # noqa: ASYNC110 - a thread takes them
+                        await asyncio.sleep(_ROOM_POLL_S)
+            finally:
+                if inspect.isasyncgen(result):
+                    await result.aclose()
+        elif isinstance(result, Iterator):
+            self.deliver_each(cast("Iterator[object]", result))
+        else:
+            self.deliver(result)
 
 
 class AuthorThread:
@@ -93,31 +146,12 @@ class AuthorThread:
         """Run a hook and wait for it from another loop."""
         return await asyncio.wrap_future(self.submit(stream, hook, *args, limit_s=limit_s))
 
-    def ask(
-        self,
-        context: Context,
-        hook: Callable[..., Any],
-        answer: Answer,
-        deliver: Callable[[object], None],
-        finish: Callable[[BaseException | None], None],
-        limit_s: float,
-    ) -> None:
-        """Run a frame hook after those before it; safe from any thread.
-
-        Args:
-            context: That of `context_of` the stream; the hook runs in a copy.
-            hook: Gets the answer's source.
-            answer: Once it is finished the hook is not called, and a generator is closed.
-            deliver: Called on the author's thread with what the hook returned, or with each item
-                that it yielded; what it raises ends the hook as if that had raised.
-            finish: Called on the author's thread when the hook is done, with what it raised.
-            limit_s: After so long the thread is `overdue`.
-        """
-        call = _Call(context.copy(), hook, answer, deliver, finish, limit_s)
+    def ask(self, call: FrameCall) -> None:
+        """Run a frame hook after those before it; safe from any thread."""
         try:
             self._loop.call_soon_threadsafe(self._ask, call)
         except RuntimeError:  # the loop is closed
-            finish(RuntimeError("the pipeline was closed"))
+            call.finish(RuntimeError("the pipeline was closed"))
 
     def close(self, timeout_s: float) -> bool:
         """End the loop and wait for the thread; False when a hook holds it beyond the time."""
@@ -165,7 +199,7 @@ class AuthorThread:
         task = self._loop.create_task(_settled(result), context=context)
         task.add_done_callback(lambda done: _transfer(done, future))
 
-    def _ask(self, call: _Call) -> None:
+    def _ask(self, call: FrameCall) -> None:
         if call.answer.done:
             return
         try:
@@ -187,7 +221,7 @@ class AuthorThread:
         finally:
             self._due = None
 
-    def _await(self, call: _Call, result: object) -> None:
+    def _await(self, call: FrameCall, result: object) -> None:
         task = self._loop.create_task(_caught(call.deliver_later(result)), context=call.context)
         task.add_done_callback(lambda done: call.finish(_failure(done)))
 
@@ -198,69 +232,11 @@ class AuthorThread:
         call.answer.add_done_callback(give_up)
 
 
-class _Call:
-    """One frame on its way through a hook."""
-
-    def __init__(
-        self,
-        context: Context,
-        hook: Callable[..., Any],
-        answer: Answer,
-        deliver: Callable[[object], None],
-        finish: Callable[[BaseException | None], None],
-        limit_s: float,
-    ) -> None:
-        self.context = context
-        self.hook = hook
-        self.answer = answer
-        self.deliver = deliver
-        self.finish = finish
-        self.limit_s = limit_s
-
-    def deliver_each(self, items: Iterator[object]) -> None:
-        """Of a generator; not faster than they are taken, and no more once nobody wants them."""
-        for item in items:
-            if self.answer.done:
-                break
-            self.deliver(item)
-            while self.answer.full and not self.answer.done:
-                time.sleep(_ROOM_POLL_S)
-        if inspect.isgenerator(items):
-            items.close()
-
-    async def deliver_later(self, result: Any) -> None:
-        """Of a coroutine, or of an async generator."""
-        if inspect.isawaitable(result):
-            result = await result
-        if isinstance(result, AsyncIterator):
-            try:
-                async for item in cast("AsyncIterator[object]", result):
-                    self.deliver(item)
-                    while self.answer.full:  # noqa: ASYNC110 - a thread takes them
-                        await asyncio.sleep(_ROOM_POLL_S)
-            finally:
-                if inspect.isasyncgen(result):
-                    await result.aclose()
-        elif isinstance(result, Iterator):
-            self.deliver_each(cast("Iterator[object]", result))
-        else:
-            self.deliver(result)
-
-
 def context_of(stream: Stream | None) -> Context:
     """The caller's context, in which hooks run for this stream."""
     context = copy_context()
     context.run(CURRENT.set, stream)
     return context
-
-
-def describe(error: BaseException) -> str:
-    """An exception in words, whatever its own text does; at most 2000 characters."""
-    try:
-        text = str(error)
-    except Exception as broken:  # noqa: BLE001 - the author's exception, whose text is code
-        text = f"(its text cannot be had: {type(broken).__name__})"
-    return f"{type(error).__name__}: {text}"[:2000]
 
 
 async def _settled(awaitable: Any) -> Any:

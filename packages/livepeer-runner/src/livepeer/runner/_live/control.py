@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from livepeer.trickle import TrickleSubscriber
-from livepeer.trickle.channels import KEEP_ALIVE, decode_message
 from livepeer.trickle.errors import MessageError, SegmentError
+from livepeer.trickle.messages import KEEP_ALIVE, decode_message
 
 if TYPE_CHECKING:
     import aiohttp

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from livepeer.runner._live.outbox import ClockRestart
+from livepeer.runner._live.thread_queue import ThreadQueue
 from livepeer.trickle.media import Item, VideoFrame
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ OTHER_ITEMS = 512
 """How many audio frames and packets may wait; beyond that the source waits."""
 
 
-class FrameQueue:
+class FrameQueue(ThreadQueue[Queued]):
     """Keeps the order of what goes through it.
 
     Args:
@@ -36,47 +36,13 @@ class FrameQueue:
         policy: Literal["drop", "wait"],
         dropped: Callable[[], None],
     ) -> None:
+        super().__init__()
         self._limit = video_frames
         self._wait_s = video_wait_s
         self._drop = policy == "drop"
         self._dropped = dropped
-        self._items: deque[Queued] = deque()
         self._came: deque[float] = deque()  # of the pictures among them
         self._got_came = 0.0
-        self._closed = False
-        self._condition = threading.Condition()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: Queued) -> bool:
-        """Append an item; False when the queue was closed and it is lost."""
-        video = isinstance(item, VideoFrame)
-        with self._condition:
-            if video and self._drop:
-                self._make_room()
-            while not self._closed and self._is_full(video):
-                self._condition.wait()
-            if self._closed:
-                return False
-            self._items.append(item)
-            if video:
-                self._came.append(time.monotonic())
-            self._condition.notify_all()
-            return True
-
-    def get(self) -> Queued | None:
-        """The next item; None when the queue is closed and empty."""
-        with self._condition:
-            while not self._items:
-                if self._closed:
-                    return None
-                self._condition.wait()
-            item = self._items.popleft()
-            if isinstance(item, VideoFrame):
-                self._got_came = self._came.popleft()
-            self._condition.notify_all()
-            return item
 
     def overtaken(self) -> bool:
         """Whether the picture that was got last should give way by now: it is counted, if so."""
@@ -87,23 +53,20 @@ class FrameQueue:
             self._dropped()
         return late
 
-    def close(self) -> None:
-        """Take nothing more; what waits can still be got. Idempotent."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
+    def _has_room(self, item: Queued) -> bool:
+        if not isinstance(item, VideoFrame):
+            return len(self._items) - len(self._came) < OTHER_ITEMS
+        if self._drop and not self._closed:
+            self._make_room()
+        return len(self._came) < self._limit
 
-    def abort(self) -> None:
-        """Close, and forget what waits. Idempotent."""
-        with self._condition:
-            self._items.clear()
-            self._came.clear()
-        self.close()
+    def _added(self, item: Queued) -> None:
+        if isinstance(item, VideoFrame):
+            self._came.append(time.monotonic())
 
-    def _is_full(self, video: bool) -> bool:
-        if video:
-            return len(self._came) >= self._limit
-        return len(self._items) - len(self._came) >= OTHER_ITEMS
+    def _taken(self, item: Queued) -> None:
+        if isinstance(item, VideoFrame):
+            self._got_came = self._came.popleft()
 
     def _make_room(self) -> None:
         too_old = time.monotonic() - self._wait_s

@@ -10,11 +10,11 @@ import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from livepeer.runner._live.author import AuthorThread, HookRaised, context_of, describe
+from livepeer.runner._live.author import AuthorThread, FrameCall, HookRaised, context_of
 from livepeer.runner._live.parameters import Parameters
 from livepeer.runner._live.stage import Answer, Frame
 from livepeer.runner._stream import attach, detach
-from livepeer.runner.errors import HookFailed, StageAway
+from livepeer.runner.errors import HookFailed, StageAway, describe
 from livepeer.runner.frames import as_frames
 from livepeer.runner.live import LivePipeline
 from livepeer.runner.state import PipelineState
@@ -211,7 +211,8 @@ class InProcessStage:
             answer.finish(None if error is None else self._failed(name, error))
 
         limit_s = self._settings.hook_timeout_s
-        self._author.ask(self._context, hook, answer, deliver, finish, limit_s)
+        context = self._context.copy()
+        self._author.ask(FrameCall(context, hook, answer, deliver, finish, limit_s))
         return answer
 
     def interrupt(self) -> None:

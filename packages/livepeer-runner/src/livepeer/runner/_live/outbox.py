@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
 from livepeer.runner._live.stage import Answer, Frame
+from livepeer.runner._live.thread_queue import ThreadQueue
 from livepeer.trickle.media import AccessUnit, AudioFrame, StreamInfo, VideoFrame
 
 PICTURES = 4
@@ -52,7 +52,7 @@ Waiting = (
 _Class = Literal["picture", "sound", "emitted picture", "emitted sound"]
 
 
-class Outbox:
+class Outbox(ThreadQueue[Waiting]):
     """A queue that keeps order; one thread puts, any thread emits, one thread gets.
 
     Args:
@@ -60,6 +60,7 @@ class Outbox:
     """
 
     def __init__(self, in_flight: int) -> None:
+        super().__init__()
         self.last_emit: float | None = None
         """When a frame was emitted last, by the monotonic clock."""
         self._limits: dict[_Class, int] = {
@@ -68,24 +69,7 @@ class Outbox:
             "emitted picture": EMITTED_PICTURES,
             "emitted sound": SOUNDS,
         }
-        self._items: deque[Waiting] = deque()
         self._waiting: Counter[_Class] = Counter()
-        self._closed = False
-        self._condition = threading.Condition()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: Waiting) -> bool:
-        """Append, once there is room; False when the box was closed and the item is lost."""
-        of = _class(item)
-        with self._condition:
-            while not self._closed and not self._has_room(of):
-                self._condition.wait()
-            if self._closed:
-                return False
-            self._append(item, of)
-            return True
 
     def emit(self, frame: Frame) -> bool:
         """Append an emitted frame; False when a frame, an older one or itself, was dropped."""
@@ -97,43 +81,20 @@ class Outbox:
             kept = self._waiting[of] < self._limits[of]
             if not kept:
                 self._drop_oldest(of)
-            self._append(item, of)
+            self._append(item)
             self.last_emit = time.monotonic()
         return kept
 
-    def get(self) -> Waiting | None:
-        """The next item; None when the box is closed and empty."""
-        with self._condition:
-            while not self._items:
-                if self._closed:
-                    return None
-                self._condition.wait()
-            item = self._items.popleft()
-            self._waiting[_class(item)] -= 1
-            self._condition.notify_all()
-            return item
-
-    def close(self) -> None:
-        """Take nothing more; what waits can still be got. Idempotent."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-
-    def abort(self) -> None:
-        """Close, and forget what waits. Idempotent."""
-        with self._condition:
-            self._items.clear()
-            self._waiting.clear()
-        self.close()
-
-    def _append(self, item: Waiting, of: _Class) -> None:
-        self._items.append(item)
-        self._waiting[of] += 1
-        self._condition.notify_all()
-
-    def _has_room(self, of: _Class) -> bool:
+    def _has_room(self, item: Waiting) -> bool:
+        of = _class(item)
         held_back = of == "picture" and self._waiting["emitted picture"] >= HOLD_BACK
         return not held_back and self._waiting[of] < self._limits[of]
+
+    def _added(self, item: Waiting) -> None:
+        self._waiting[_class(item)] += 1
+
+    def _taken(self, item: Waiting) -> None:
+        self._waiting[_class(item)] -= 1
 
     def _drop_oldest(self, of: _Class) -> None:
         at = next(at for at, item in enumerate(self._items) if _class(item) == of)

@@ -7,14 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from livepeer.runner._live.message_queue import MessageQueue
-from livepeer.trickle.channels import (
-    MAX_LINE_BYTES,
-    MAX_MESSAGE_BYTES,
-    JSONLPublisher,
-    JSONPublisher,
-    encode_message,
-)
-from livepeer.trickle.errors import MessageError
+from livepeer.trickle.channels import JSONLPublisher, JSONPublisher
+from livepeer.trickle.messages import MAX_LINE_BYTES, MAX_MESSAGE_BYTES, encode_message, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +57,7 @@ class ChannelOutlet:
 
     def emit_data(self, message: Mapping[str, object]) -> None:
         """Queue a line of data; dropped when the caller asked for no data channel."""
-        line = _within(encode_message(message), MAX_LINE_BYTES, "line")
+        line = within(encode_message(message), MAX_LINE_BYTES, "line")
         if self._data is not None:
             self._data.put(line)
 
@@ -94,12 +88,4 @@ class ChannelOutlet:
 
 
 def _event(message: Mapping[str, object]) -> bytes:
-    return _within(encode_message({"type": "event", **message}), MAX_MESSAGE_BYTES, "event")
-
-
-def _within(body: bytes, limit: int, what: str) -> bytes:
-    if len(body) > limit:
-        raise MessageError(
-            f"the {what} has {len(body)} bytes, and the limit is {limit}: send less, or split it"
-        )
-    return body
+    return within(encode_message({"type": "event", **message}), MAX_MESSAGE_BYTES, "event")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from livepeer.runner._live.finite import refuse_not_finite
 from livepeer.runner.errors import HookFailed, InvalidParams
 
 if TYPE_CHECKING:
@@ -37,11 +36,9 @@ class Parameters:
         """What hooks get for these values: an instance of the model, or a mapping of their own.
 
         Raises:
-            InvalidParams: A value does not fit, or is a number that JSON has not; each error's
-                `loc` begins with its field.
+            InvalidParams: A value does not fit; each error's `loc` begins with its field.
             HookFailed: A validator of the author's raised what validators do not raise.
         """
-        refuse_not_finite(values)
         if self._model is None:
             return dict(values)
         try:

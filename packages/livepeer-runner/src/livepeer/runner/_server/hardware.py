@@ -21,24 +21,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class GPUComputeInfo(BaseModel):
-    """What a GPU can do."""
-
+class _GPU(BaseModel):
     id: str = Field(description="UUID")
     name: str = Field(description="Product name")
     memory_total: int = Field(description="Bytes; 0 where the driver does not say")
     memory_free: int = Field(description="Bytes; 0 where the driver does not say")
+
+
+class GPUComputeInfo(_GPU):
+    """What a GPU can do."""
+
     major: int = Field(description="CUDA compute capability, before the point")
     minor: int = Field(description="CUDA compute capability, after the point")
 
 
-class GPUUtilizationInfo(BaseModel):
+class GPUUtilizationInfo(_GPU):
     """What a GPU is doing."""
 
-    id: str = Field(description="UUID")
-    name: str = Field(description="Product name")
-    memory_total: int = Field(description="Bytes; 0 where the driver does not say")
-    memory_free: int = Field(description="Bytes; 0 where the driver does not say")
     utilization_compute: int = Field(description="Percent of the time in which kernels ran")
     utilization_memory: int = Field(description="Percent of the time in which memory was used")
 

@@ -19,6 +19,7 @@ from livepeer.runner.errors import (
     RunnerError,
     SessionExists,
     StageAway,
+    describe,
 )
 
 if TYPE_CHECKING:
@@ -55,12 +56,7 @@ def author_failure(where: str, error: Exception) -> HTTPException:
     if isinstance(error, InvalidParams):
         return FastAPIHTTPException(422, error.errors or str(error))
     _log.error("%s raised %s", where, type(error).__name__, exc_info=error)
-    return FastAPIHTTPException(500, describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """One short line about an error, for the caller."""
-    return f"{type(error).__name__}: {error}"[:_MAX_DETAIL]
+    return FastAPIHTTPException(500, describe(error, _MAX_DETAIL))
 
 
 def install(app: FastAPI) -> None:

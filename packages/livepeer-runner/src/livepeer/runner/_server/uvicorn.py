@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import signal
 import socket
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -15,7 +14,7 @@ import uvicorn
 from livepeer.runner._server.app import build_app
 from livepeer.runner._server.lifecycle import Lifecycle
 from livepeer.runner.errors import PortInUse, SetupFailed
-from livepeer.trickle.aio import cancel_and_wait
+from livepeer.trickle.aio import cancel_and_wait, stop_on_signal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from livepeer.runner.settings import Settings
 
 _log = logging.getLogger(__name__)
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class RunningServer:
@@ -137,7 +135,7 @@ async def serve_until_stopped(
         SetupFailed: `setup()` raised; it was logged, and `/health` has shown it for a while.
     """
     # The handlers come first, so that a signal is never lost, however early it comes.
-    with _stop_on_signal() as stopped:
+    with stop_on_signal() as stopped:
         async with running(pipeline, settings, sock) as server:
             _log.info("%s at %s (documents: %s/docs)", server.name, server.url, server.url)
             stop = asyncio.create_task(_wait(stopped))
@@ -148,31 +146,6 @@ async def serve_until_stopped(
                     raise SetupFailed("setup() raised")
             finally:
                 await cancel_and_wait(stop, over)
-
-
-@contextmanager
-def _stop_on_signal() -> Generator[asyncio.Event, None, None]:
-    """Give an event that the first signal sets; the next one has its default effect again."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-
-    def restore() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-
-    def stop() -> None:
-        stopped.set()
-        restore()
-
-    # Not on Windows, where Ctrl-C still ends the loop with KeyboardInterrupt.
-    with suppress(NotImplementedError):
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, stop)
-    try:
-        yield stopped
-    finally:
-        with suppress(NotImplementedError):
-            restore()
 
 
 async def _listening(server: _Server, task: asyncio.Task[None]) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-from contextlib import AsyncExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import AsyncExitStack
+from typing import Final
 
 import typer
 
+from livepeer.trickle.aio import stop_on_signal
 from livepeer.trickle.loopback import from_this_machine, is_loopback
 from livepeer.trickle.server import TrickleServer
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_SWEEP_S: Final = 60.0
 
 
@@ -38,7 +33,7 @@ async def serve(
         sweep_interval_s=min(_LONGEST_SWEEP_S, idle_timeout_s / 5),
     )
     async with AsyncExitStack() as stack:
-        stopped = stack.enter_context(_stop_on_signal())
+        stopped = stack.enter_context(stop_on_signal())
         listening = server.listening(host, port, "/" + path.strip("/"))
         try:
             base = await stack.enter_async_context(listening)
@@ -55,31 +50,6 @@ async def serve(
             )
         typer.echo(base)
         await stopped.wait()
-
-
-@contextmanager
-def _stop_on_signal() -> Generator[asyncio.Event]:
-    """Give an event that the first signal sets; the next one has its default effect again."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-
-    def restore() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-
-    def stop() -> None:
-        stopped.set()
-        restore()
-
-    # Not on Windows, where Ctrl-C still ends the loop with KeyboardInterrupt.
-    with suppress(NotImplementedError):
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, stop)
-    try:
-        yield stopped
-    finally:
-        with suppress(NotImplementedError):
-            restore()
 
 
 def _words(error: OSError | UnicodeError) -> str:

@@ -35,9 +35,9 @@ from livepeer.runner.errors import (
     SetupFailed,
     StageAway,
 )
-from livepeer.trickle.channels import decode_message
 from livepeer.trickle.errors import MediaError, MessageError
 from livepeer.trickle.media.memory import pack, unpack
+from livepeer.trickle.messages import decode_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
-from livepeer.runner._live.author import describe
-from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, StageAway
+from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, StageAway, describe
 from livepeer.trickle.media import memory
 
 SAME: Final = -1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
@@ -22,8 +21,9 @@ from livepeer.runner._live.isolated.messages import (
 from livepeer.runner._logs import logged_as
 from livepeer.runner._stream import Stream
 from livepeer.runner.errors import HookFailed, RunnerError, StageAway
-from livepeer.trickle.errors import MediaError, MessageError
+from livepeer.trickle.errors import MediaError
 from livepeer.trickle.media.memory import describe, lies_in, pack, unpack
+from livepeer.trickle.messages import MAX_LINE_BYTES, encode_message, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# That of `livepeer.trickle.channels`, which would load an HTTP client into the model process.
-_MAX_LINE_BYTES: Final = 64 * 1024 - 1
 _BATCH: Final = 4
 _SLOT_POLL_S: Final = 0.002
 
@@ -99,7 +97,7 @@ class RemoteSession:
 
     def emit_event(self, message: Mapping[str, object]) -> None:
         """Send an event."""
-        self._emit(Event(self._number, _json(message)))
+        self._emit(Event(self._number, encode_message(message)))
 
     def report(self, message: str) -> None:
         """Send an error; nobody's in this process, where hooks report nothing."""
@@ -107,12 +105,7 @@ class RemoteSession:
 
     def emit_data(self, message: Mapping[str, object]) -> None:
         """Send a line of data."""
-        line = _json(message)
-        if len(line) > _MAX_LINE_BYTES:
-            raise MessageError(
-                f"the line has {len(line)} bytes, and the limit is {_MAX_LINE_BYTES}: send less,"
-                " or split it"
-            )
+        line = within(encode_message(message), MAX_LINE_BYTES, "line")
         self._emit(Data(self._number, line))
 
     def emit_frame(self, frame: Frame) -> None:
@@ -180,10 +173,3 @@ class RemoteSession:
         except MediaError as error:
             self._outbound.give_up(room.index)
             raise HookFailed(f"a result cannot be handed over: {error}") from error
-
-
-def _json(message: Mapping[str, object]) -> bytes:
-    try:
-        return json.dumps(dict(message), separators=(",", ":"), allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise MessageError(f"the message is not JSON: {error}") from error

@@ -15,7 +15,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from livepeer.runner import _logs, _models
-from livepeer.runner._live.author import HookRaised, describe
+from livepeer.runner._live.author import HookRaised
 from livepeer.runner._live.in_process import InProcessHost, processed_kinds
 from livepeer.runner._live.isolated.arena import Arena
 from livepeer.runner._live.isolated.channel import Channel
@@ -39,7 +39,7 @@ from livepeer.runner._live.isolated.messages import (
 )
 from livepeer.runner._live.isolated.remote import RemoteSession
 from livepeer.runner._target import load_pipeline, pipeline_class, prepares_models
-from livepeer.runner.errors import PipelineDefinitionError, RunnerError
+from livepeer.runner.errors import PipelineDefinitionError, RunnerError, describe
 from livepeer.runner.live import LivePipeline
 from livepeer.runner.settings import Settings
 from livepeer.runner.spec import PipelineSpec
