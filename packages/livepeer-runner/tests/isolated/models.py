@@ -99,6 +99,13 @@ class Changes(LivePipeline):
         copy.raw.pts = frame.pts + 1
         yield copy
 
+    def many(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        """More than there is room for on the way, and fewer than hold up a generator."""
+        gray = np.empty((36, 64), np.uint8)
+        for n in range(260):
+            gray[:] = n % 256
+            yield VideoFrame.from_ndarray(gray, like=frame, pts=frame.pts + n)
+
     def later(self, frame: VideoFrame) -> None:
         self.stream.state["kept"].append(frame)
         stream = self.stream

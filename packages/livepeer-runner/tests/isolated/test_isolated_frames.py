@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from livepeer.runner._live.isolated.arena import Arena, Lease
 from livepeer.runner.errors import HookFailed, InvalidParams
 from livepeer.runner.frames import AudioFrame, VideoFrame, as_frames
 
@@ -147,6 +148,42 @@ async def test_hooks_answer_in_every_form(lab, picture: Picture):
         assert second is not None
         assert (first.pts, second.pts) == (7, 8)
         assert await asyncio.to_thread(answer.get, 10) is None
+
+
+async def test_results_that_have_to_wait_for_room_hold_nobody_up(lab, picture: Picture):
+    async with lab("Changes", capability_capacity=2) as it:
+        many, _ = await it.start("a", do="many")
+        same, _ = await it.start("b", do="same")
+        answer = many.submit(picture(0))
+        async with asyncio.timeout(5):
+            (back,) = await ask(same, picture(1))  # its hook runs after the other's
+        assert_like(back, picture(1))
+        assert not answer.done
+        for n in range(260):
+            frame = await asyncio.to_thread(answer.get, 10)
+            assert frame is not None
+            assert frame.pts == n
+            assert abs(pixels(frame)[0][0, 0] - (16 + n % 256 * 219 / 255)) <= 1
+        assert await asyncio.to_thread(answer.get, 10) is None
+
+
+@pytest.mark.parametrize(("do", "copied"), [("same", 0), ("in_place", 0), ("array", 5)])
+async def test_a_picture_that_is_answered_where_it_lies_is_not_copied(
+    lab, picture: Picture, monkeypatch: pytest.MonkeyPatch, do: str, copied: int
+):
+    adopted: list[int] = []
+    adopt = Arena.adopt
+
+    def counted(arena: Arena, index: int) -> Lease:
+        adopted.append(index)
+        return adopt(arena, index)
+
+    monkeypatch.setattr(Arena, "adopt", counted)  # of this process, where results come in
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do=do)
+        for n in range(5):
+            assert len(await ask(stage, picture(n))) == 1
+    assert len(adopted) == copied
 
 
 async def test_an_async_generator_sends_each_frame_at_once(lab, picture: Picture):

@@ -22,19 +22,32 @@ from livepeer.runner._live.isolated.messages import (
     Event,
     Failed,
     Fault,
+    NoMessage,
+    Picture,
     Ready,
     Release,
     Reply,
     Result,
+    Update,
     decode,
     encode,
     from_fault,
     to_fault,
 )
 from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
+from livepeer.trickle.media.memory import AudioDescription
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+AUDIO = AudioDescription(1024, "mono", "s16", 48_000, 1, 2048, 0, (1, 48_000))
+
+
+def nested(depth: int) -> list[object]:
+    inner: list[object] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
 
 
 @contextmanager
@@ -194,23 +207,29 @@ def test_a_peer_that_is_gone_is_no_error():
         assert not ours.send(Release(1)) or not ours.send(Release(1))
 
 
-class Trap:
-    def __reduce__(self) -> tuple[object, ...]:
-        return (os.mkdir, ("/nowhere/at/all",))
-
-
-@pytest.mark.parametrize("what", [Trap(), Release(Trap()), ["plain"], os.getcwd])  # type: ignore[arg-type]
-def test_only_messages_are_read(what):
-    with pytest.raises(pickle.UnpicklingError, match="is no message"):
-        decode(pickle.dumps(what))
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00",
+        bytes(range(200, 240)),
+        pickle.dumps(Release(1)),
+        b'["Release",1]',
+        encode(Release(1))[:-1],
+        encode(Release(1)) + b"\x00",
+    ],
+    ids=["empty", "number", "noise", "pickle", "json", "cut", "more"],
+)
+def test_only_messages_are_read(data: bytes):
+    with pytest.raises(NoMessage, match="is no message"):
+        decode(data)
 
 
 def test_what_is_no_message_is_no_end_of_messages():
     ours, socket = Channel.pair()
-    data = pickle.dumps(Trap())
-    socket.sendall(len(data).to_bytes(4, "big") + data + (2**31).to_bytes(4, "big"))
+    socket.sendall((5).to_bytes(4, "big") + b"noise" + (2**31).to_bytes(4, "big"))
     for _ in range(2):
-        with pytest.raises(pickle.UnpicklingError, match="is no message"):
+        with pytest.raises(NoMessage, match="is no message"):
             ours.receive()
     ours.close()
     socket.close()
@@ -222,6 +241,7 @@ def test_what_is_no_message_is_no_end_of_messages():
         Result(1, 7, True, None),  # type: ignore[arg-type]
         Result("1", [], True, None),  # type: ignore[arg-type]
         Result(1, [(0, (320, 180))], True, None),  # type: ignore[list-item]
+        Result(1, [Picture(0, AUDIO)], True, None),  # type: ignore[arg-type]
         Event(0, 5),  # type: ignore[arg-type]
         Ready("video", 1),  # type: ignore[arg-type]
         Failed(None),  # type: ignore[arg-type]
@@ -230,8 +250,18 @@ def test_what_is_no_message_is_no_end_of_messages():
     ],
 )
 def test_a_message_with_fields_of_other_types_is_none(message):
-    with pytest.raises(pickle.UnpicklingError, match="is no message"):
+    with pytest.raises(NoMessage, match="is no message"):
         decode(encode(message))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(2**70, "serialize ints"), ("\ud83d", "surrogates"), (nested(3000), "nested too deeply")],
+    ids=["long", "half", "deep"],
+)
+def test_what_cannot_be_sent_is_said_before_anything_is(value: object, said: str):
+    with pytest.raises(ValueError, match=said), two_channels() as (ours, _):
+        ours.send(Update(0, 0, {"value": value}))
 
 
 def test_exceptions_come_over_as_they_are():
@@ -245,7 +275,7 @@ def test_exceptions_come_over_as_they_are():
     assert isinstance(again, HookFailed)
     assert "ValueError: because" in str(again.__cause__)
     assert isinstance(from_fault(to_fault(StageAway("gone"))), StageAway)
-    odd = to_fault(InvalidParams("no", [{"loc": (object, 1), "msg": None}]))
+    odd = to_fault(InvalidParams("no \ud83d", [{"loc": (object, 1), "msg": "\udc80"}]))
     assert isinstance(from_fault(odd), InvalidParams)
     assert decode(encode(Reply(3, odd))) == Reply(3, odd)
     fault = Fault("hook", "text", [], "")

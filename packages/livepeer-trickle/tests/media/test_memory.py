@@ -12,7 +12,7 @@ import pytest
 
 from livepeer.trickle.errors import MediaError
 from livepeer.trickle.media import AudioFrame, EncoderOptions, VideoEncoder, VideoFrame
-from livepeer.trickle.media.memory import describe, lies_in, pack, unpack
+from livepeer.trickle.media.memory import describe, pack, unpack
 
 FORMATS = [
     ("yuv420p", True),
@@ -50,7 +50,7 @@ def test_a_picture_comes_out_as_it_went_in(format: str, over: bool, size: tuple[
     assert about == describe(frame)
     again, is_over = unpack(about, memory)
     even = size[0] % 2 == 0 and size[1] % 4 == 0
-    assert is_over == lies_in(again, memory) == (over and (even or "420" not in format))
+    assert is_over == (over and (even or "420" not in format))
     assert isinstance(again, VideoFrame)
     assert (again.width, again.height, again.format) == (*size, format)
     assert (again.pts, again.time_base) == (42, Fraction(1, 90_000))
@@ -69,7 +69,6 @@ def test_a_write_into_one_is_in_the_other():
     assert isinstance(over, VideoFrame)
     over.planes[0][0, :4] = (1, 2, 3, 4)
     assert memory[:4].tolist() == [1, 2, 3, 4]
-    assert lies_in(over, memory), "the first write made a copy"
     assert frame.planes[0][0, :4].tolist() != [1, 2, 3, 4]
 
 

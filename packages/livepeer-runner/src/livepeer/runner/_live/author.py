@@ -65,6 +65,7 @@ class FrameCall:
             if self.answer.done:
                 break
             self.deliver(item)
+            self.answer.flush()
             while self.answer.full and not self.answer.done:
                 time.sleep(_ROOM_POLL_S)
         if inspect.isgenerator(items):
@@ -78,6 +79,7 @@ class FrameCall:
             try:
                 async for item in cast("AsyncIterator[object]", result):
                     self.deliver(item)
+                    self.answer.flush()
                     while self.answer.full:  # noqa: ASYNC110 - a thread takes them
                         await asyncio.sleep(_ROOM_POLL_S)
             finally:

@@ -42,6 +42,7 @@ class Answer:
         self._lock = threading.Lock()
         self._done = False
         self._callbacks: list[Callable[[], None]] = []
+        self._watcher: Callable[[], None] | None = None
 
     @property
     def done(self) -> bool:
@@ -58,6 +59,11 @@ class Answer:
         if not self._done:
             self._items.put(frame)
 
+    def flush(self) -> None:
+        """Tell whoever watches, where the end does not follow at once."""
+        if (watcher := self._watcher) is not None:
+            watcher()
+
     def finish(self, error: RunnerError | None = None) -> None:
         """End it, once; later calls do nothing.
 
@@ -69,7 +75,10 @@ class Answer:
                 return
             self._done = True
             callbacks, self._callbacks = self._callbacks, []
+            watcher, self._watcher = self._watcher, None
         self._items.put(_End(error))
+        if watcher is not None:
+            watcher()
         for callback in callbacks:
             callback()
 
@@ -90,6 +99,13 @@ class Answer:
         if item.error is not None:
             raise item.error
         return None
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call at once, and when there is more to get, from the thread that gave it; one can."""
+        with self._lock:
+            if not self._done:
+                self._watcher = watcher
+        watcher()
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Call when it is finished, from the thread that finishes it; at once if it is."""

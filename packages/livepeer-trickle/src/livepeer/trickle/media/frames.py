@@ -9,6 +9,7 @@ import av
 from ._arrays import (
     array_to_picture,
     copied,
+    on_device,
     on_host,
     picture_to_array,
     view,
@@ -129,6 +130,11 @@ class VideoFrame(Timed[av.VideoFrame]):
         self._hand_on(twin, at)
         self._private = None
         return twin
+
+    @property
+    def on_device(self) -> bool:
+        """Whether the picture lies on a device, from where `on_host` brings it."""
+        return on_device(self.raw)
 
     def on_host(self) -> VideoFrame:
         """The frame itself, or a planar copy when it lies on a device."""

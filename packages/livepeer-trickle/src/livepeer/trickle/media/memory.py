@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import weakref
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import av
@@ -25,7 +25,6 @@ __all__ = [
     "Description",
     "VideoDescription",
     "describe",
-    "lies_in",
     "pack",
     "unpack",
 ]
@@ -100,6 +99,12 @@ class AudioDescription(NamedTuple):
 Description = VideoDescription | AudioDescription
 
 
+class _Kept(np.ndarray[Any, np.dtype[np.uint8]]):
+    """Refers to something for as long as it is referred to: by a picture over it, for one."""
+
+    keep: object
+
+
 def describe(frame: VideoFrame | AudioFrame) -> Description:
     """What `pack` would return.
 
@@ -168,7 +173,7 @@ def unpack(
             return _sound(about, memory), False
         array = _over(about, memory)
         if array is not None:
-            weakref.finalize(array, _nothing, keep).atexit = False
+            array.keep = keep
             raw = av.VideoFrame.from_numpy_buffer(array, about.format, width=about.width)
             return _picture(about, raw), True
         raw = av.VideoFrame(about.width, about.height, about.format)
@@ -179,13 +184,6 @@ def unpack(
         return _picture(about, raw), False
     except (FFmpegError, ValueError, TypeError) as error:
         raise MediaError(f"no frame is described by {about}: {error}") from error
-
-
-def lies_in(frame: VideoFrame | AudioFrame, memory: memoryview) -> bool:
-    """Whether a frame's first plane begins where the memory does."""
-    address = int(np.frombuffer(memory, np.uint8, 1).ctypes.data)
-    planes = sound_planes(frame.raw) if isinstance(frame, AudioFrame) else frame.raw.planes
-    return bool(planes) and planes[0].buffer_ptr == address
 
 
 def _describe_sound(frame: AudioFrame) -> AudioDescription:
@@ -242,7 +240,7 @@ def _planes(about: VideoDescription, memory: memoryview) -> Iterator[tuple[NDArr
         begin += stride * rows
 
 
-def _over(about: VideoDescription, memory: memoryview) -> NDArray[np.uint8] | None:
+def _over(about: VideoDescription, memory: memoryview) -> _Kept | None:
     """The memory in the shape that PyAV makes a picture over; None where it cannot."""
     stride = about.strides[0]
     if about.width * _PACKED.get(about.format, 1) > stride:
@@ -251,21 +249,21 @@ def _over(about: VideoDescription, memory: memoryview) -> NDArray[np.uint8] | No
         # PyAV 18 works out the height in steps of four rows.
         if about.width % 2 or about.height % 4:
             return None
-        return np.ndarray((about.height * 3 // 2, stride), np.uint8, memory)
+        return _Kept((about.height * 3 // 2, stride), np.uint8, memory)
     if about.format == "gray":
-        return np.ndarray((about.height, about.width), np.uint8, memory, 0, (stride, 1))
+        return _Kept((about.height, about.width), np.uint8, memory, 0, (stride, 1))
     pixel = _PACKED.get(about.format)
     if pixel is None:
         return None
     shape = (about.height, about.width, pixel)
-    return np.ndarray(shape, np.uint8, memory, 0, (stride, pixel, 1))
+    return _Kept(shape, np.uint8, memory, 0, (stride, pixel, 1))
 
 
 def _picture(about: VideoDescription, raw: av.VideoFrame) -> VideoFrame:
-    raw.pts, raw.time_base = about.pts, Fraction(*about.time_base)
+    raw.pts, raw.time_base = about.pts, _fraction(about.time_base)
     raw.color_range, raw.colorspace, raw.color_primaries, raw.color_trc = about.color
-    aspect = None if about.aspect is None else Fraction(*about.aspect)
-    rate = None if about.rate is None else Fraction(*about.rate)
+    aspect = None if about.aspect is None else _fraction(about.aspect)
+    rate = None if about.rate is None else _fraction(about.rate)
     return VideoFrame(raw, sample_aspect_ratio=aspect, frame_rate=rate, private=True)
 
 
@@ -276,9 +274,11 @@ def _sound(about: AudioDescription, memory: memoryview) -> AudioFrame:
         begin = index * about.stride
         memoryview(plane)[: about.stride] = memory[begin : begin + about.stride]
     raw.sample_rate = about.sample_rate
-    raw.pts, raw.time_base = about.pts, Fraction(*about.time_base)
+    raw.pts, raw.time_base = about.pts, _fraction(about.time_base)
     return AudioFrame(raw)
 
 
-def _nothing(_: object) -> None:
-    """Called when a picture over somebody's memory is gone; holding the argument is the purpose."""
+@lru_cache(maxsize=64)
+def _fraction(parts: tuple[int, int]) -> Fraction:
+    # A stream has the same few for all its frames, and each is reduced when it is made.
+    return Fraction(*parts)

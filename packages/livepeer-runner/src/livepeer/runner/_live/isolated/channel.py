@@ -7,10 +7,9 @@ import socket
 import struct
 import threading
 from collections import deque
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Final
 
-from livepeer.runner._live.isolated.messages import Message, decode, encode
+from livepeer.runner._live.isolated.messages import Message, NoMessage, decode, encode
 
 if TYPE_CHECKING:
     from typing import Self
@@ -56,6 +55,9 @@ class Channel:
 
         Returns:
             Whether it is on its way; not when the channel is closed or the peer is gone.
+
+        Raises:
+            ValueError: As `encode`.
         """
         data = encode(message)
         if len(data) > MAX_MESSAGE_BYTES:
@@ -90,7 +92,7 @@ class Channel:
         """Wait for the next message; None when there will be none.
 
         Raises:
-            Exception: What came is no message; the peer cannot be understood any more.
+            NoMessage: What came is none; the peer cannot be understood any more.
         """
         try:
             header = self._input.read(_LENGTH.size)
@@ -98,7 +100,7 @@ class Channel:
                 return None
             (length,) = _LENGTH.unpack(header)
             if length > MAX_MESSAGE_BYTES:
-                raise UnpicklingError(f"what has {length} bytes is no message")
+                raise NoMessage(f"what has {length} bytes is no message")
             data = self._input.read(length)
         except (OSError, ValueError):  # the peer is gone, or the channel was closed here
             return None

@@ -25,6 +25,7 @@ from livepeer.runner._live.isolated.messages import (
     Reply,
     Result,
     from_fault,
+    placed,
 )
 from livepeer.runner._live.isolated.process import ModelProcess, describe_end
 from livepeer.runner._live.stage import Answer
@@ -43,10 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from livepeer.runner._live.isolated.arena import Lease
-    from livepeer.runner._live.isolated.messages import Hello, Message, Start, Stop, Update
+    from livepeer.runner._live.isolated.messages import Hello, Message, Placed, Start, Stop, Update
     from livepeer.runner._live.stage import Frame
     from livepeer.runner._stream import Stream
-    from livepeer.trickle.media.memory import Description
 
 _log = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ class Link:
         self._requests[number] = request
         try:
             sent = not self.lost and self._process.channel.send(make(number))
-        except RecursionError:
+        except ValueError as error:
             self._requests.pop(number, None)
-            raise InvalidParams("the parameters are nested too deeply") from None
+            raise InvalidParams(f"the parameters cannot be handed over: {error}") from None
         if not sent:
             self._requests.pop(number, None)
             raise StageAway(self._reason or "the model process is gone")
@@ -160,7 +160,7 @@ class Link:
             if not self.lost:
                 self._frames[number] = _OpenFrame(stage, answer, lease, time.monotonic())
         answer.add_done_callback(lambda: self._close(number))
-        message = Ask(stage, number, lease.index, about)
+        message = Ask(stage, number, placed(lease.index, about))
         if self.lost or not self._process.channel.send(message):
             self._process.outbound.give_up(lease.index)
             answer.finish(StageAway(self._reason or "the model process is gone"))
@@ -212,8 +212,8 @@ class Link:
         match message:
             case Result():
                 self._answer(message)
-            case Emitted(stage, slot, about):
-                frame = self._frame_in(slot, about)
+            case Emitted(stage, where):
+                frame = self._frame_in(where)
                 stream = self._find(stage)
                 if stream is not None:
                     stream.emit_frame(frame)
@@ -232,11 +232,11 @@ class Link:
         with self._lock:
             found = self._frames.get(message.frame)
         self._progress = time.monotonic()
-        for slot, about in message.given:
-            if slot != SAME:
-                frame = self._frame_in(slot, about)
+        for where in message.given:
+            if where.slot != SAME:
+                frame = self._frame_in(where)
             elif found is not None:
-                frame = unpack(about, found.lease.memory, found.lease)[0]
+                frame = unpack(where.about, found.lease.memory, found.lease)[0]
             else:
                 continue
             if found is not None:
@@ -244,9 +244,9 @@ class Link:
         if message.done and found is not None:
             found.answer.finish(None if message.fault is None else from_fault(message.fault))
 
-    def _frame_in(self, slot: int, about: Description) -> Frame:
-        lease = self._process.inbound.adopt(slot)
-        return unpack(about, lease.memory, lease)[0]
+    def _frame_in(self, where: Placed) -> Frame:
+        lease = self._process.inbound.adopt(where.slot)
+        return unpack(where.about, lease.memory, lease)[0]
 
     def _emit(self, message: Event | Data) -> None:
         stream = self._find(message.stage)

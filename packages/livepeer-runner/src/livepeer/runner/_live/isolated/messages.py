@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import pickle
+import os
 import sys
 import traceback
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+import msgspec
 
 from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, StageAway, describe
 from livepeer.trickle.media import memory
@@ -16,80 +15,109 @@ from livepeer.trickle.media import memory
 SAME: Final = -1
 """The slot of a result that lies where its source does."""
 
+JSONObject: TypeAlias = dict[str, Any]
+
 _TRACE_CHARS: Final = 16_000
 # By name: torch is not imported for it.
 _FATAL: Final = {("torch", "OutOfMemoryError"), ("torch", "AcceleratorError")}
 
 
-class Hello(NamedTuple):
+class _Message(msgspec.Struct, array_like=True, tag=True):
+    """One is decoded only if each field has its type: what runs in the model is not trusted."""
+
+
+class Picture(_Message):
+    """A slot of an arena, and the picture that lies there."""
+
+    slot: int
+    about: memory.VideoDescription
+
+
+class Sound(_Message):
+    """A slot of an arena, and the sound that lies there."""
+
+    slot: int
+    about: memory.AudioDescription
+
+
+Placed: TypeAlias = Picture | Sound
+
+
+def placed(slot: int, about: memory.Description) -> Placed:
+    """What lies in a slot."""
+    if isinstance(about, memory.VideoDescription):
+        return Picture(slot, about)
+    return Sound(slot, about)
+
+
+class Hello(_Message):
     """To the model process, first: what to load and how to behave."""
 
     name: str
     pipeline_cls: str
     params_cls: str | None
-    initial_params: dict[str, JsonValue]
-    settings: dict[str, JsonValue]
-    path: list[str]
+    initial_params: JSONObject
+    settings: JSONObject
+    path: list[bytes]
     slots: int
 
 
-class Start(NamedTuple):
+class Start(_Message):
     """A session begins, perhaps anew after a crash; answered by `Reply`."""
 
     request: int
     stage: int
     stream_id: str
-    params: dict[str, JsonValue]
+    params: JSONObject
 
 
-class Update(NamedTuple):
+class Update(_Message):
     """Parameters that change; answered by `Reply`."""
 
     request: int
     stage: int
-    params: dict[str, JsonValue]
+    params: JSONObject
 
 
-class Stop(NamedTuple):
+class Stop(_Message):
     """`on_stream_stop`; answered by `Reply`."""
 
     request: int
     stage: int
 
 
-class Ask(NamedTuple):
+class Ask(_Message):
     """A frame for a hook, in a slot of the runner's arena; answered by one or more `Result`."""
 
     stage: int
     frame: int
-    slot: int
-    about: memory.Description
+    placed: Placed
 
 
-class Interrupt(NamedTuple):
+class Interrupt(_Message):
     """Nobody waits for the open frames of a session any more."""
 
     stage: int
 
 
-class Release(NamedTuple):
+class Release(_Message):
     """A session is over."""
 
     stage: int
 
 
-class Close(NamedTuple):
+class Close(_Message):
     """Run `teardown()` and end."""
 
 
-class Ready(NamedTuple):
+class Ready(_Message):
     """From the model process: `setup()` has returned."""
 
     kinds: list[str]
     frames_in_flight: int
 
 
-class Failed(NamedTuple):
+class Failed(_Message):
     """The model cannot be used, and its process ends.
 
     Attributes:
@@ -118,51 +146,50 @@ class Fault(NamedTuple):
     trace: str
 
 
-class Began(NamedTuple):
+class Began(_Message):
     """The author's thread gets to the hook of a request; `Reply` follows."""
 
     request: int
 
 
-class Reply(NamedTuple):
+class Reply(_Message):
     """The end of a request."""
 
     request: int
     fault: Fault | None
 
 
-class Result(NamedTuple):
+class Result(_Message):
     """A part of the answer to a frame.
 
     Attributes:
         frame: Which.
-        given: Slots of the model's arena, or `SAME`, and what lies there.
+        given: Where in the model's arena, or at `SAME`.
         done: Whether it is the last part.
         fault: What the hook raised.
     """
 
     frame: int
-    given: list[tuple[int, memory.Description]]
+    given: list[Placed]
     done: bool
     fault: Fault | None
 
 
-class Emitted(NamedTuple):
-    """A frame that the author sends in its own time, in a slot of the model's arena."""
+class Emitted(_Message):
+    """A frame that the author sends in its own time, in the model's arena."""
 
     stage: int
-    slot: int
-    about: memory.Description
+    placed: Placed
 
 
-class Event(NamedTuple):
+class Event(_Message):
     """An event, as the JSON that it was when the author emitted it."""
 
     stage: int
     body: bytes
 
 
-class Data(NamedTuple):
+class Data(_Message):
     """A line of data; as `Event`."""
 
     stage: int
@@ -173,51 +200,39 @@ ToModel: TypeAlias = Hello | Start | Update | Stop | Ask | Interrupt | Release |
 FromModel: TypeAlias = Ready | Failed | Began | Reply | Result | Emitted | Event | Data
 Message: TypeAlias = ToModel | FromModel
 
-_TO_MODEL: Final = (Hello, Start, Update, Stop, Ask, Interrupt, Release, Close)
-_FROM_MODEL: Final = (Ready, Failed, Began, Reply, Result, Emitted, Event, Data)
-_PARTS: Final = (Fault, FieldFault, memory.VideoDescription, memory.AudioDescription)
-_OURS: Final = {(cls.__module__, cls.__name__): cls for cls in (*_TO_MODEL, *_FROM_MODEL, *_PARTS)}
-
-# What comes from the runner is as its type says.
-_CHECKS: Final[dict[type[object], TypeAdapter[Any]]] = {
-    cls: TypeAdapter(cls) for cls in _FROM_MODEL
-}
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Makes messages of plain values and nothing else: what runs in the model is not trusted."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        try:
-            return _OURS[module_name, global_name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module_name}.{global_name} is no message") from None
+class NoMessage(Exception):
+    """What came is no message; the peer cannot be understood any more."""
 
 
 def encode(message: Message) -> bytes:
-    """The bytes of a message."""
-    return pickle.dumps(message, protocol=5)
+    """The bytes of a message.
+
+    Raises:
+        ValueError: It is nested too deeply, has a number of more than 64 bits, or half of a
+            character.
+    """
+    try:
+        return _encoder.encode(message)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 def decode(data: bytes) -> Message:
     """The message in bytes.
 
     Raises:
-        UnpicklingError: They are none, or a field of it has not its type.
-        Exception: As `pickle` raises for broken bytes.
+        NoMessage: They are none, or a field of it has not its type.
     """
-    message: object = _Unpickler(io.BytesIO(data)).load()
-    check = _CHECKS.get(type(message))
-    if check is None and type(message) not in _TO_MODEL:
-        raise pickle.UnpicklingError(f"a {type(message).__name__} is no message")
-    if check is not None:
-        try:
-            message = check.validator.validate_python(message, strict=True)
-        except ValidationError as error:
-            place = ".".join(map(str, error.errors()[0]["loc"]))
-            text = f"a {type(message).__name__} with such a {place} is no message"
-            raise pickle.UnpicklingError(text) from None
-    return message  # type: ignore[return-value]  # just checked; pyright: ignore[reportReturnType]
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise NoMessage(f"this is no message: {error}") from None
 
 
 class _ModelTraceback(Exception):
@@ -226,11 +241,16 @@ class _ModelTraceback(Exception):
 
 def to_fault(error: RunnerError) -> Fault:
     """An exception on its way to the runner."""
-    cause = error.__cause__
-    trace = "" if cause is None else "".join(traceback.format_exception(cause))
+    cause, text = error.__cause__, sendable(str(error))
+    trace = "" if cause is None else sendable("".join(traceback.format_exception(cause)))
     if isinstance(error, InvalidParams):
-        return Fault("params", str(error), [_field_fault(fault) for fault in error.errors], "")
-    return Fault("away" if isinstance(error, StageAway) else "hook", str(error), [], _tail(trace))
+        return Fault("params", text, [_field_fault(fault) for fault in error.errors], "")
+    return Fault("away" if isinstance(error, StageAway) else "hook", text, [], _tail(trace))
+
+
+def sendable(text: str) -> str:
+    """An author's text, in which halves of characters are written out."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def as_runner_error(error: BaseException) -> RunnerError:
@@ -266,18 +286,18 @@ def is_fatal(error: BaseException | None) -> bool:
     return False
 
 
-def search_path() -> list[str]:
+def search_path() -> list[bytes]:
     """Where the model process is to look for modules: where this one does."""
-    return [entry for entry in sys.path if entry]
+    return [os.fsencode(entry) for entry in sys.path if entry]
 
 
 def _field_fault(fault: dict[str, object]) -> FieldFault:
     loc = fault.get("loc", ())
     place = cast("tuple[object, ...]", loc) if isinstance(loc, tuple) else (loc,)
     return FieldFault(
-        str(fault.get("type", "")),
-        tuple(step if isinstance(step, (str, int)) else str(step) for step in place),
-        str(fault.get("msg", "")),
+        sendable(str(fault.get("type", ""))),
+        tuple(step if isinstance(step, int) else sendable(str(step)) for step in place),
+        sendable(str(fault.get("msg", ""))),
     )
 
 

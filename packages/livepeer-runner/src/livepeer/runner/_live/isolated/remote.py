@@ -16,13 +16,15 @@ from livepeer.runner._live.isolated.messages import (
     Event,
     Result,
     as_runner_error,
+    placed,
     to_fault,
 )
 from livepeer.runner._logs import logged_as
 from livepeer.runner._stream import Stream
 from livepeer.runner.errors import HookFailed, RunnerError, StageAway
 from livepeer.trickle.errors import MediaError
-from livepeer.trickle.media.memory import describe, lies_in, pack, unpack
+from livepeer.trickle.media import VideoFrame
+from livepeer.trickle.media.memory import describe, pack, unpack
 from livepeer.trickle.messages import MAX_LINE_BYTES, encode_message, within
 
 if TYPE_CHECKING:
@@ -31,13 +33,37 @@ if TYPE_CHECKING:
     from livepeer.runner._live.in_process import InProcessHost
     from livepeer.runner._live.isolated.arena import Arena, Lease
     from livepeer.runner._live.isolated.channel import Channel
+    from livepeer.runner._live.isolated.messages import Placed
     from livepeer.runner._live.stage import Answer, Frame
     from livepeer.trickle.media.memory import Description
 
 _log = logging.getLogger(__name__)
 
-_BATCH: Final = 4
 _SLOT_POLL_S: Final = 0.002
+
+
+class _Open:
+    """An answer whose end the runner does not have yet.
+
+    Args:
+        number: The runner's number of the frame.
+        answer: What the author gives.
+        lease: On the frame's memory, while a result may lie in it.
+    """
+
+    def __init__(self, number: int, answer: Answer, lease: Lease | None) -> None:
+        self.number = number
+        self.answer = answer
+        self.lease = lease
+        self.lock = threading.Lock()
+        self.held: Frame | None = None
+        self.left = False
+        self.done = False
+
+    def next(self, timeout_s: float | None) -> Frame | None:
+        """The frame that was held back, or else the answer's next one, as `Answer.get`."""
+        held, self.held = self.held, None
+        return self.answer.get(timeout_s) if held is None else held
 
 
 class RemoteSession:
@@ -72,28 +98,28 @@ class RemoteSession:
         self._dropping = False
         with logged_as(stream_id):  # hooks run in the context in which their stage is made
             self.stage = host.stage(Stream(stream_id, self))
-        self._answers: queue.SimpleQueue[tuple[int, Answer, Lease | None] | None] = (
-            queue.SimpleQueue()
-        )
-        threading.Thread(target=self._forward_all, name="results", daemon=True).start()
+        self._patient: queue.SimpleQueue[_Open | None] | None = None
 
     def ask(self, message: Ask) -> None:
         """Give a frame to its hook."""
-        lease = self._inbound.adopt(message.slot)
-        frame, over = unpack(message.about, lease.memory, lease)
+        about = message.placed.about
+        lease = self._inbound.adopt(message.placed.slot)
+        frame, over = unpack(about, lease.memory, lease)
         if over and self._inbound.held > self._inbound.slots // 2:
             # The author keeps many: those must not take the runner's room for new ones.
-            private = memoryview(bytearray(message.about.size))
+            private = memoryview(bytearray(about.size))
             frame, over = unpack(pack(frame, private), private)[0], False
         answer = self.stage.submit(frame)
-        self._answers.put((message.frame, answer, lease if over else None))
+        open_ = _Open(message.frame, answer, lease if over else None)
+        answer.watch(lambda: self._forward_at_once(open_))
 
     def release(self) -> None:
         """The session is over."""
         self._released = True
         self.stage.interrupt()
         self.stage.release()
-        self._answers.put(None)
+        if self._patient is not None:
+            self._patient.put(None)
 
     def emit_event(self, message: Mapping[str, object]) -> None:
         """Send an event."""
@@ -114,12 +140,12 @@ class RemoteSession:
         if lease is None:
             self._note_drop()
             return
-        self._emit(Emitted(self._number, lease.index, self._pack(frame, lease)))
+        self._emit(Emitted(self._number, placed(lease.index, self._pack(frame, lease))))
 
     def _emit(self, message: Event | Data | Emitted) -> None:
         if self._released or not self._channel.send(message, droppable=True):
             if isinstance(message, Emitted):
-                self._outbound.give_up(message.slot)
+                self._outbound.give_up(message.placed.slot)
             self._note_drop()
         else:
             self._dropping = False
@@ -129,43 +155,71 @@ class RemoteSession:
             self._dropping = True
             _log.warning("the runner does not keep up with what hooks emit: some of it is lost")
 
-    def _forward_all(self) -> None:
-        while (item := self._answers.get()) is not None:
-            self._forward(*item)
-            del item  # or the author's last frame would be held until the next one
+    def _forward_at_once(self, open_: _Open) -> None:
+        """What there is of an answer, from the thread that gave it, often the author's."""
+        with open_.lock:
+            if not open_.left and not self._forward(open_, patient=False):
+                open_.left = True
+                self._leave(open_)
 
-    def _forward(self, number: int, answer: Answer, lease: Lease | None) -> None:
-        done = False
-        while not done:
-            result = self._next(number, answer, lease)
-            done = result.done
-            self._channel.send(result)
+    def _leave(self, open_: _Open) -> None:
+        """The rest of an answer is forwarded by a thread that can wait."""
+        if self._patient is None:
+            self._patient = queue.SimpleQueue()
+            threading.Thread(
+                target=self._forward_left, args=(self._patient,), name="results", daemon=True
+            ).start()
+        self._patient.put(open_)
 
-    def _next(self, number: int, answer: Answer, lease: Lease | None) -> Result:
-        """What there is of an answer, once there is something."""
-        given: list[tuple[int, Description]] = []
+    def _forward_left(self, left: queue.SimpleQueue[_Open | None]) -> None:
+        while (open_ := left.get()) is not None:
+            while not open_.done:
+                self._forward(open_, patient=True)
+            del open_  # or the author's last frame would be held until the next one
+
+    def _forward(self, open_: _Open, *, patient: bool) -> bool:
+        """Send what there is of an answer; False when somebody has to wait with the rest.
+
+        Args:
+            open_: The answer.
+            patient: Wait until there is something, and for room.
+        """
+        given: list[Placed] = []
+        fault = None
         try:
-            while True:
-                frame = answer.get()
+            while not (patient and given):  # what waits for room must not hold back what frees it
+                frame = open_.next(None if patient else 0.0)
                 if frame is None:
-                    return Result(number, given, True, None)
-                given.append(self._place(frame, answer, lease))
-                if len(given) == _BATCH or not answer.done:
-                    return Result(number, given, False, None)
+                    open_.done = True
+                    break
+                where = self._place(frame, open_, patient)
+                if where is None:
+                    open_.held = frame
+                    break
+                given.append(where)
+        except TimeoutError:  # the rest is forwarded when it comes
+            pass
         except Exception as error:  # noqa: BLE001 - the author's frame: the runner waits for a word
             failed = as_runner_error(error)
             self._failed(failed)
-            return Result(number, given, True, to_fault(failed))
+            open_.done, fault = True, to_fault(failed)
+        if given or open_.done:
+            self._channel.send(Result(open_.number, given, open_.done, fault))
+        return open_.held is None
 
-    def _place(self, frame: Frame, answer: Answer, lease: Lease | None) -> tuple[int, Description]:
-        """The slot where the runner finds a frame."""
-        if frame is answer.source and lease is not None and lies_in(frame, lease.memory):
-            return SAME, describe(frame)
+    def _place(self, frame: Frame, open_: _Open, patient: bool) -> Placed | None:
+        """Where the runner finds a frame; None when that has to be waited for."""
+        if open_.lease is not None and frame.raw is open_.answer.source.raw:
+            return placed(SAME, describe(frame))
+        if not patient and isinstance(frame, VideoFrame) and frame.on_device:
+            return None
         while (room := self._outbound.take()) is None:
+            if not patient:
+                return None
             if self._released:
                 raise StageAway("the stream ends")
             time.sleep(_SLOT_POLL_S)
-        return room.index, self._pack(frame, room)
+        return placed(room.index, self._pack(frame, room))
 
     def _pack(self, frame: Frame, room: Lease) -> Description:
         try:

@@ -35,6 +35,7 @@ from livepeer.runner._live.isolated.messages import (
     Update,
     as_runner_error,
     is_fatal,
+    sendable,
     to_fault,
 )
 from livepeer.runner._live.isolated.remote import RemoteSession
@@ -100,7 +101,7 @@ class ModelWorker:
         except Exception as error:  # noqa: BLE001 - the author's hook: told to the runner
             _log.error("setup() failed", exc_info=error)
             raised = error.error if isinstance(error, HookRaised) else error
-            self._channel.send(Failed(f"setup() raised {describe(raised)}"))
+            self._channel.send(Failed(f"setup() raised {sendable(describe(raised))}"))
             self._channel.flush(_FLUSH_S)
             return False
         kinds = sorted(processed_kinds(self._pipeline))
@@ -125,7 +126,7 @@ class ModelWorker:
                 if session is not None:
                     session.ask(message)
                 else:
-                    self._inbound.adopt(message.slot)  # and let go of it
+                    self._inbound.adopt(message.placed.slot)  # and let go of it
             case Interrupt():
                 session = self._sessions.get(message.stage)
                 if session is not None:
@@ -191,7 +192,7 @@ class ModelWorker:
         """End the process when nothing that runs in it can be relied on any more."""
         if is_fatal(error):
             _log.critical("the model process cannot go on and ends", exc_info=error)
-            self._channel.send(Failed(f"the model cannot go on: {error}"))
+            self._channel.send(Failed(f"the model cannot go on: {sendable(str(error))}"))
             self._channel.flush(_FLUSH_S)
             os._exit(_BROKEN)
 
@@ -212,7 +213,7 @@ def main(arguments: list[str]) -> int:
     inbound, outbound = Arena(there_fd, hello.slots), Arena(back_fd, hello.slots)
     os.close(there_fd)
     os.close(back_fd)
-    sys.path[:] = hello.path
+    sys.path[:] = map(os.fsdecode, hello.path)
     settings = Settings.model_validate(hello.settings)
     _logs.configure(settings)
     try:
@@ -224,7 +225,7 @@ def main(arguments: list[str]) -> int:
         if not isinstance(pipeline, LivePipeline):
             raise PipelineDefinitionError(f"{hello.pipeline_cls} is no LivePipeline")
     except PipelineDefinitionError as error:
-        channel.send(Failed(str(error), definition=True))
+        channel.send(Failed(sendable(str(error)), definition=True))
         channel.flush(_FLUSH_S)
         return 1
     worker = ModelWorker(channel, inbound, outbound, pipeline, settings, hello.initial_params)
