@@ -58,6 +58,11 @@ class ServeTarget:
         return self.name if self._named else kebab(self.name)
 
     @property
+    def live(self) -> bool:
+        """Whether it takes streams; imports the class, unless that is another process's."""
+        return self.isolated or issubclass(self.load(), LivePipeline)
+
+    @property
     def initial_params(self) -> Mapping[str, JsonValue]:
         """Values below those that the caller of a stream sends."""
         return {} if self.spec is None else self.spec.initial_params

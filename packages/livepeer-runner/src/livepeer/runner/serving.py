@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from livepeer.runner import _allocator
 from livepeer.runner._logs import configure
 from livepeer.runner._models import FLAG, go_offline, online, run_prepare
 from livepeer.runner._target import (
@@ -100,7 +101,7 @@ def serve(
         configure(chosen)
         if chosen.prepare_models or FLAG in sys.argv[1:]:
             sys.exit(prepare(pipeline, chosen))
-        served = _to_serve(pipeline, chosen)
+        served = _to_serve(pipeline, chosen, alone=True)
         with bind(chosen.host, chosen.port) as sock:
             asyncio.run(serve_until_stopped(served, chosen, sock))
     except (PipelineDefinitionError, PortInUse, SettingsError) as exc:
@@ -126,9 +127,11 @@ def prepare(pipeline: Servable, settings: Settings) -> int:
         return run_prepare(cls.__name__, prepare_hook(pipeline_class(cls)), folder)
 
 
-def _to_serve(pipeline: Servable, settings: Settings) -> ServeTarget:
+def _to_serve(pipeline: Servable, settings: Settings, *, alone: bool = False) -> ServeTarget:
     _publish(settings)
     target = resolve(pipeline, settings.isolation)
+    if alone and target.live:
+        _allocator.configure()
     # Of one that is isolated, its own process sees to it.
     if not target.isolated:
         # A constructor may load a model as well as `setup()` does.

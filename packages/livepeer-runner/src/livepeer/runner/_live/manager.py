@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from livepeer.runner._allocator import give_back
 from livepeer.runner._live.closings import Closings
 from livepeer.runner._live.finite import refuse_not_finite
 from livepeer.runner._live.outlet import ChannelOutlet
@@ -68,6 +69,7 @@ class SessionManager:
         """Load the model."""
         self._http = trickle_session(verify_tls=self._settings.trickle_tls_verify)
         await self._host.setup()
+        give_back()
 
     async def close(self) -> None:
         """End every session, and unload the model."""
@@ -169,6 +171,8 @@ class SessionManager:
         if self._sessions.get(session.stream_id) is session:
             del self._sessions[session.stream_id]
             self._metrics.remove(session.stats)
+            if not self.active:
+                give_back()
 
 
 def _refusal(error: RunnerError) -> Refusal:

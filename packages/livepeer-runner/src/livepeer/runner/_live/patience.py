@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
 
 _TIMES = 3.0
 _LAST = 3
@@ -25,7 +24,7 @@ class Patience:
     @property
     def seconds(self) -> float:
         """How long to wait for the next answer."""
-        usual_s = median(self._took) if self._took else 0.0
+        usual_s = sorted(self._took)[len(self._took) // 2] if self._took else 0.0
         return min(max(self._least_s, _TIMES * usual_s), self._most_s)
 
     def took(self, seconds: float) -> None:

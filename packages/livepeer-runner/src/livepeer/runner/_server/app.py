@@ -15,7 +15,7 @@ from livepeer.runner._server.batch import BatchEngine
 from livepeer.runner._server.guard import Guard
 from livepeer.runner._server.health import health_router
 from livepeer.runner._server.lifecycle import Lifecycle
-from livepeer.runner._server.metrics import metrics_router
+from livepeer.runner._server.scrape import metrics_router
 from livepeer.runner._server.worker import START_PATH
 from livepeer.runner._server.worker_answers import WorkerAnswers
 from livepeer.runner._target import resolve

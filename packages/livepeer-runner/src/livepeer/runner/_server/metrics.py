@@ -1,11 +1,10 @@
-"""`GET /metrics`, for Prometheus."""
+"""What there is to measure, as text for Prometheus."""
 
 from __future__ import annotations
 
 from itertools import accumulate
 from typing import TYPE_CHECKING, get_args
 
-from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
@@ -14,7 +13,6 @@ from prometheus_client.metrics_core import (
     HistogramMetricFamily,
 )
 from prometheus_client.registry import Collector
-from starlette.responses import Response
 
 from livepeer.runner._metrics import BOUNDS_S, STEPS, DropReason, Histogram
 
@@ -22,31 +20,35 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
     from prometheus_client import Metric
-    from starlette.requests import Request
 
     from livepeer.runner._metrics import LiveMetrics, Reading
 
 _DIRECTIONS = ("in", "out")
 
 
-def metrics_router(source: LiveMetrics | None) -> APIRouter:
-    """Answer `GET /metrics`: the process, and where there is a source its live sessions.
+class Exposition:
+    """The process, and where there is a source its live sessions.
 
-    The text is made when it is asked for; frames cost nothing here. It is OpenMetrics for a
-    client that accepts that, else Prometheus's own format.
+    The text is made when it is asked for; frames cost nothing here.
+
+    Args:
+        source: Where live sessions are counted.
     """
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    if source is not None:
-        registry.register(_LiveCollector(source))
-    router = APIRouter()
 
-    async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": content_type})
+    def __init__(self, source: LiveMetrics | None) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        if source is not None:
+            self._registry.register(_LiveCollector(source))
 
-    router.add_route("/metrics", metrics, include_in_schema=False)
-    return router
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """The body and its type: OpenMetrics for a client that accepts that, else Prometheus's own.
+
+        Args:
+            accept: What the client accepts, as its header says it.
+        """
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
 
 
 class _LiveCollector(Collector):

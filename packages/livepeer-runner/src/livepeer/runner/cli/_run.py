@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from livepeer.runner import _allocator
 from livepeer.runner._local.errors import LocalNetworkError, PortInUse as LocalPortInUse
 from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner._server.uvicorn import bind, running
@@ -110,6 +111,8 @@ def run_dev(request: Request) -> int:
             check_client()
         pipeline = load_pipeline(request.path, load_settings().isolation)
         request.fits(pipeline)
+        if resolve(pipeline).live:
+            _allocator.configure()
         return asyncio.run(_until_done(request, pipeline, answers))
     except UsageError as error:
         _say(f"error: {error}")

@@ -14,7 +14,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from livepeer.runner import _logs, _models
+from livepeer.runner import _allocator, _logs, _models
 from livepeer.runner._live.author import HookRaised
 from livepeer.runner._live.in_process import InProcessHost, processed_kinds
 from livepeer.runner._live.isolated.arena import Arena
@@ -104,6 +104,7 @@ class ModelWorker:
             self._channel.send(Failed(f"setup() raised {sendable(describe(raised))}"))
             self._channel.flush(_FLUSH_S)
             return False
+        _allocator.give_back()
         kinds = sorted(processed_kinds(self._pipeline))
         self._channel.send(Ready(list(kinds), max(1, self._pipeline.frames_in_flight)))
         await self._closing.wait()
@@ -144,6 +145,8 @@ class ModelWorker:
                 session = self._sessions.pop(stage, None)
                 if session is not None:
                     session.release()
+                    if not self._sessions:
+                        _allocator.give_back()
             case Close():
                 self._closing.set()
             case _:
@@ -199,6 +202,7 @@ class ModelWorker:
 
 def main(arguments: list[str]) -> int:
     """Serve the runner whose socket and memory are named by file descriptor."""
+    _allocator.configure()
     socket_fd, there_fd, back_fd, parent = map(int, arguments)
     end_with(parent)
     faulthandler.enable()
