@@ -35,15 +35,16 @@ def pictures(path: Path) -> list[av.VideoFrame]:
 
 
 def check_gray(shown: list[av.VideoFrame]) -> None:
-    assert len(shown) >= 15
+    assert len(shown) >= 12
     assert {(frame.width, frame.height) for frame in shown} == {(160, 120)}
     for frame in shown:
         y, u, v = VideoFrame(frame).planes
         assert y.std() > 30
         assert abs(u.astype(int) - 128).max() <= 2
         assert abs(v.astype(int) - 128).max() <= 2
-    spacing = np.diff([float(frame.pts * frame.time_base) for frame in shown])
-    assert np.allclose(spacing, 1 / 15, atol=0.002)
+    # On a busy machine a live stream leaves pictures out, and the others keep their times.
+    steps = 15 * np.diff([float(frame.pts * frame.time_base) for frame in shown])
+    assert np.allclose(steps, np.maximum(steps.round(), 1), atol=0.03)
 
 
 @pytest.mark.slow

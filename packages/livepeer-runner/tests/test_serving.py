@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from livepeer.runner import (
@@ -28,6 +31,7 @@ from livepeer.runner.decorator import NestedPipelineWarning
 from livepeer.runner.errors import PipelineDefinitionError
 from livepeer.runner.serving import ServeTarget, resolve
 from livepeer.runner.spec import path_of
+from livepeer.runner.testing import serve as served
 
 if TYPE_CHECKING:
     from livepeer.runner.frames import VideoFrame
@@ -350,3 +354,15 @@ def test_hooks_that_cannot_be_called_are_refused_at_once(cls: type[LivePipeline]
 def test_a_misspelt_hook_is_told(caplog: pytest.LogCaptureFixture):
     resolve(Misspelt)
     assert "Misspelt.proces_video() is never called: did you mean process_video()?" in caplog.text
+
+
+async def test_the_date_in_answers_goes_on_and_the_end_is_prompt():
+    async with served(Greeter()) as server, aiohttp.ClientSession() as http:
+        async with http.get(f"{server.url}/health") as response:
+            first = response.headers["Date"]
+        await asyncio.sleep(2.2)
+        async with http.get(f"{server.url}/health") as response:
+            assert response.headers["Date"] != first
+        await asyncio.sleep(0.1)  # just after a look, of which there is one a second
+        began = time.monotonic()
+    assert time.monotonic() - began < 0.8

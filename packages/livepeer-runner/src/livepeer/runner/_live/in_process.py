@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from livepeer.runner._live.author import AuthorThread, FrameCall, HookRaised, context_of
 from livepeer.runner._live.parameters import Parameters
+from livepeer.runner._live.preload import preload
 from livepeer.runner._live.stage import Answer, Frame
 from livepeer.runner._stream import attach, detach
 from livepeer.runner.errors import HookFailed, StageAway, describe
@@ -71,6 +72,7 @@ class InProcessHost:
         """Run the author's `setup()` on the author's thread; raises what it raises."""
         self._author = AuthorThread(type(self._pipeline).__name__)
         try:
+            await self._author.call(None, preload, self._pipeline)
             await self._author.call(None, self._pipeline.setup)
         except HookRaised as raised:
             if isinstance(raised.error, Exception):

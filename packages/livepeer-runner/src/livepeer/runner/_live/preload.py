@@ -1,0 +1,57 @@
+"""What a pipeline's first frame would load, loaded before it: a second in a hook is a gap."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from importlib import import_module
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Final
+
+from livepeer.runner.live import LivePipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_log = logging.getLogger(__name__)
+
+# What of a frame loads which library, by the name that an author's code has for it.
+_LOADED_BY: Final = {
+    "planes": "numpy",
+    "to_ndarray": "numpy",
+    "from_ndarray": "numpy",
+    "to_tensor": "torch",
+    "from_tensor": "torch",
+}
+
+
+def preload(pipeline: LivePipeline) -> None:
+    """Load what frames are asked for in the author's class, or in the functions beside it.
+
+    It looks for names; code that asks in another way pays when it does, in its first frame.
+    """
+    names = {name for function in _functions(type(pipeline)) for name in _names(function.__code__)}
+    for library in dict.fromkeys(_LOADED_BY[name] for name in _LOADED_BY if name in names):
+        try:
+            import_module(library)
+        except ImportError as error:  # the hook that needs it says so, if it is ever called
+            _log.debug("%s cannot be loaded: %s", library, error)
+
+
+def _functions(cls: type[LivePipeline]) -> Generator[FunctionType]:
+    for base in cls.__mro__:
+        if issubclass(LivePipeline, base) or base.__module__.startswith("livepeer.runner."):
+            continue
+        module = sys.modules.get(base.__module__)
+        for value in (*vars(base).values(), *vars(module).values()):
+            function = inspect.unwrap(getattr(value, "__func__", value))
+            if isinstance(function, FunctionType) and function.__module__ == base.__module__:
+                yield function
+
+
+def _names(code: CodeType) -> Generator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
