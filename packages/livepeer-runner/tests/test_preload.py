@@ -83,6 +83,35 @@ def Made(frame):
 """
 
 
+ODD = """
+import importlib.util, sys, types
+from typing import Protocol
+from unittest.mock import call
+
+class Proxy:
+    def __getattr__(self, name):
+        raise RuntimeError("not now")
+
+proxy = Proxy()
+
+def looped(): ...
+looped.__wrapped__ = looped
+
+class Mixin(Protocol):
+    def darker(self, frame): ...
+
+class Nowhere:
+    pass
+Nowhere.__module__ = None
+
+class Made(Nowhere, LivePipeline, Mixin):
+    def process_video(self, frame):
+        return frame.planes
+
+Made = types.new_class("Made", (Made,), {}, lambda body: body.update(__module__="gone"))
+"""
+
+
 def loaded(author: str, folder: Path) -> list[str]:
     script = folder / "author.py"
     script.write_text(SCRIPT.replace("AUTHOR", author))
@@ -95,8 +124,8 @@ def loaded(author: str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     "author",
-    [METHOD, BESIDE, INSIDE, WRAPPED, FUNCTION, SHORT],
-    ids=["method", "beside", "inside", "wrapped", "function", "short"],
+    [METHOD, BESIDE, INSIDE, WRAPPED, FUNCTION, SHORT, ODD],
+    ids=["method", "beside", "inside", "wrapped", "function", "short", "odd"],
 )
 def test_arrays_are_there_before_the_first_frame(author: str, tmp_path: Path):
     assert loaded(author, tmp_path) == ["numpy"]
@@ -105,6 +134,11 @@ def test_arrays_are_there_before_the_first_frame(author: str, tmp_path: Path):
 def test_tensors_are_there_before_the_first_frame(tmp_path: Path):
     pytest.importorskip("torch")
     assert "torch" in loaded(TENSOR, tmp_path)
+
+
+def test_a_library_that_does_not_load_is_told_by_the_hook_that_needs_it(tmp_path: Path):
+    (tmp_path / "torch.py").write_text("raise OSError('no such library')")
+    assert loaded(TENSOR, tmp_path) == []
 
 
 def test_what_is_not_asked_for_is_not_loaded(tmp_path: Path):

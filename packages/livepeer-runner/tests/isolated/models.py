@@ -106,6 +106,61 @@ class Changes(LivePipeline):
             gray[:] = n % 256
             yield VideoFrame.from_ndarray(gray, like=frame, pts=frame.pts + n)
 
+    def again(self, frame: VideoFrame) -> Iterator[VideoFrame]:
+        """The same frame twice, and another picture in it the second time."""
+        frame.planes[0][:] = 10
+        yield frame
+        frame.planes[0][:] = 200
+        yield frame
+
+    def another(self, frame: VideoFrame) -> VideoFrame:
+        """A picture of another size where the first one was."""
+        frame.raw = frame.raw.reformat(width=64, height=36)
+        for plane in frame.raw.planes:
+            plane.update(bytes([77]) * plane.buffer_size)
+        return frame
+
+    def overtakes(self, frame: VideoFrame) -> Any:
+        """Many results of a frame for which those of an earlier one are not there yet."""
+        return self.slowly(frame) if frame.pts == 0 else self.many_later(frame)
+
+    async def many_later(self, frame: VideoFrame) -> AsyncIterator[VideoFrame]:
+        for picture in self.many(frame):
+            yield picture
+
+    async def slowly(self, frame: VideoFrame) -> VideoFrame:
+        await asyncio.sleep(0.5)
+        return frame
+
+    def odd_time(self, frame: VideoFrame) -> VideoFrame:
+        frame.pts = np.int64(frame.pts + 5)
+        return frame
+
+    def no_time(self, frame: VideoFrame) -> VideoFrame:
+        frame.pts = 2**70 if frame.pts % 2 else 1.5  # type: ignore[assignment]  # the mistake
+        return frame
+
+    def upside_down(self, frame: VideoFrame) -> VideoFrame:
+        graph = av.filter.Graph()
+        source = graph.add_buffer(
+            template=None,
+            width=frame.width,
+            height=frame.height,
+            format=frame.format,
+            time_base=frame.time_base,
+        )
+        flip, sink = graph.add("vflip"), graph.add("buffersink")
+        source.link_to(flip)
+        flip.link_to(sink)
+        graph.configure()
+        graph.push(frame.raw)
+        frame.raw = graph.pull()
+        return frame
+
+    def circle(self, frame: VideoFrame) -> None:
+        error = ValueError("round and round")
+        raise error from error
+
     def later(self, frame: VideoFrame) -> None:
         self.stream.state["kept"].append(frame)
         stream = self.stream
@@ -202,6 +257,12 @@ class OutOfMemoryError(RuntimeError):
 
 
 OutOfMemoryError.__module__ = "torch"
+
+
+class Overtakes(Changes):
+    """Two frames at a time."""
+
+    frames_in_flight = 2
 
 
 class Reorders(LivePipeline):

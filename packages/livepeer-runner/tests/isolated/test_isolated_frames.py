@@ -186,6 +186,64 @@ async def test_a_picture_that_is_answered_where_it_lies_is_not_copied(
     assert len(adopted) == copied
 
 
+async def test_what_is_written_after_an_answer_is_in_the_next(lab, picture: Picture):
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do="again")
+        first, second = await ask(stage, picture(1))
+        assert (pixels(first)[0].mean(), pixels(second)[0].mean()) == (10, 200)
+
+
+async def test_a_picture_that_was_put_in_the_place_of_the_first_is_sent(lab, picture: Picture):
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do="another")
+        (back,) = await ask(stage, picture(1))
+        assert isinstance(back, VideoFrame)
+        assert (back.width, back.height, pixels(back)[0].mean()) == (64, 36, 77)
+
+
+async def test_a_frame_whose_results_are_early_takes_no_room_from_the_one_before(
+    lab, picture: Picture
+):
+    async with lab("Overtakes", capability_capacity=2) as it:
+        stage, _ = await it.start("a", do="overtakes")
+        other, _ = await it.start("b", do="same")
+        slow, many = stage.submit(picture(0)), stage.submit(picture(1))
+        async with asyncio.timeout(5):
+            assert len(await asyncio.to_thread(everything, slow)) == 1
+            assert len(await ask(other, picture(2))) == 1
+        for n in range(260):
+            frame = await asyncio.to_thread(many.get, 10)
+            assert frame is not None
+            assert frame.pts == 1 + n
+        assert await asyncio.to_thread(many.get, 10) is None
+
+
+async def test_a_time_may_be_any_whole_number_and_nothing_else(lab, picture: Picture):
+    async with lab("Changes", capability_capacity=2) as it:
+        odd, _ = await it.start("a", do="odd_time")
+        (back,) = await ask(odd, picture(1))
+        assert back.pts == 6
+        none, _ = await it.start("b", do="no_time")
+        for pts, said in ((1, "more than 64 bits"), (2, "float")):
+            with pytest.raises(HookFailed, match=said):
+                await ask(none, picture(pts))
+        assert it.host.restarts == 0
+
+
+@pytest.mark.parametrize(("do", "said"), [("upside_down", "upside down"), ("circle", "round")])
+async def test_results_that_fail_leave_their_room_to_others(
+    lab, picture: Picture, do: str, said: str
+):
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do=do)
+        for n in range(140):  # more than there is room for
+            with pytest.raises(HookFailed, match=said):
+                await ask(stage, picture(n, 64, 36))
+        await stage.update({"do": "array"})
+        assert len(await ask(stage, picture(1))) == 1
+        assert it.host.restarts == 0
+
+
 async def test_an_async_generator_sends_each_frame_at_once(lab, picture: Picture):
     async with lab("Yields") as it:
         stage, _ = await it.start("a")

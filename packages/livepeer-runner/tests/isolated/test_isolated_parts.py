@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
@@ -28,11 +29,11 @@ from livepeer.runner._live.isolated.messages import (
     Release,
     Reply,
     Result,
-    Update,
     decode,
     encode,
     from_fault,
     to_fault,
+    to_json,
 )
 from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
 from livepeer.trickle.media.memory import AudioDescription
@@ -254,14 +255,16 @@ def test_a_message_with_fields_of_other_types_is_none(message):
         decode(encode(message))
 
 
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [(2**70, "serialize ints"), ("\ud83d", "surrogates"), (nested(20_000), "nested too deeply")],
-    ids=["long", "half", "deep"],
-)
-def test_what_cannot_be_sent_is_said_before_anything_is(value: object, said: str):
-    with pytest.raises(ValueError, match=said), two_channels() as (ours, _):
-        ours.send(Update(0, 0, {"value": value}))
+@pytest.mark.parametrize("value", [2**70, "\ud83d", {"deep": [1.5, None]}])
+def test_values_cross_as_they_are(value: object):
+    assert json.loads(to_json({"value": value})) == {"value": value}
+
+
+def test_what_cannot_be_sent_is_said_before_anything_is():
+    with pytest.raises(ValueError, match="nested too deeply"):
+        to_json({"value": nested(200_000)})
+    with two_channels() as (ours, _), pytest.raises(ValueError, match="surrogates"):
+        ours.send(Failed("\ud83d"))
 
 
 def test_exceptions_come_over_as_they_are():

@@ -164,11 +164,20 @@ async def test_parameters_that_are_nested_too_deeply_are_the_callers_fault(lab, 
     async with lab("Changes") as it:
         stage, _ = await it.start("a", do="same")
         deep: dict[str, Any] = {}
-        for _ in range(20_000):
+        for _ in range(200_000):
             deep = {"a": deep}
         with pytest.raises(InvalidParams, match="too deeply"):
             await stage.update(deep)
         assert await ask(stage, picture(1)) is not None
+
+
+@pytest.mark.parametrize("value", [2**70, "\ud83d"], ids=["long", "half"])
+async def test_parameters_may_be_whatever_json_can_say(lab, picture: Picture, value: object):
+    async with lab("Changes") as it:
+        stage, _ = await it.start("a", do="same")
+        await stage.update({"seed": value})
+        assert await ask(stage, picture(1)) is not None
+        assert it.host.restarts == 0
 
 
 async def test_a_hook_that_exits_ends_its_process(lab, picture: Picture):

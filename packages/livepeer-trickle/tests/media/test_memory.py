@@ -12,7 +12,13 @@ import pytest
 
 from livepeer.trickle.errors import MediaError
 from livepeer.trickle.media import AudioFrame, EncoderOptions, VideoEncoder, VideoFrame
-from livepeer.trickle.media.memory import describe, pack, unpack
+from livepeer.trickle.media.memory import (
+    AudioDescription,
+    VideoDescription,
+    describe,
+    pack,
+    unpack,
+)
 
 FORMATS = [
     ("yuv420p", True),
@@ -124,3 +130,50 @@ def test_what_does_not_fit_is_refused():
     assert not isinstance(about, type(describe(AudioFrame(av.AudioFrame("fltp", "mono", 1)))))
     with pytest.raises(MediaError, match="no frame is described"):
         unpack(about._replace(format="nonsense"), memory)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": (0, 0, 0)},
+        {"rows": (362, 181)},
+        {"width": -2},
+        {"height": 0},
+        {"strides": (704, -352, 352)},
+    ],
+    ids=str,
+)
+def test_a_description_of_no_picture_is_refused(change: dict[str, object]):
+    frame = noise(642, 362, "yuv420p")
+    memory = memory_for(describe(frame).size)
+    about = pack(frame, memory)
+    assert isinstance(about, VideoDescription)
+    with pytest.raises(MediaError):
+        unpack(about._replace(**change), memory)  # type: ignore[arg-type]
+
+
+def test_what_lay_in_memory_before_is_never_shown():
+    frame = noise(642, 362, "yuv444p")
+    memory = memory_for(describe(frame).size)
+    about = pack(frame, memory)
+    assert isinstance(about, VideoDescription)
+    # As wide as the check of the first plane wants, and next to nothing for the others.
+    again, _ = unpack(about._replace(strides=(about.strides[0], 1, 1)), memory)
+    assert isinstance(again, VideoFrame)
+    for plane in again.raw.planes[1:]:
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        assert not rows[: plane.height, 1 : plane.width].any()
+
+
+@pytest.mark.parametrize(
+    "change", [{"stride": 0}, {"planes": 1}, {"samples": 0}, {"sample_rate": -5}], ids=str
+)
+def test_a_description_of_no_sound_is_refused(change: dict[str, object]):
+    raw = av.AudioFrame.from_ndarray(np.ones((2, 1024), np.float32), "fltp", "stereo")
+    raw.sample_rate, raw.pts, raw.time_base = 48_000, 0, Fraction(1, 48_000)
+    frame = AudioFrame(raw)
+    memory = memory_for(describe(frame).size)
+    about = pack(frame, memory)
+    assert isinstance(about, AudioDescription)
+    with pytest.raises(MediaError):
+        unpack(about._replace(**change), memory)  # type: ignore[arg-type]

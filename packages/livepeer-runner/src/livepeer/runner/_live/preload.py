@@ -7,8 +7,9 @@ import logging
 import sys
 from importlib import import_module
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from livepeer.runner.decorator import ShortHooks
 from livepeer.runner.live import LivePipeline
 
 if TYPE_CHECKING:
@@ -35,19 +36,34 @@ def preload(pipeline: LivePipeline) -> None:
     for library in dict.fromkeys(_LOADED_BY[name] for name in _LOADED_BY if name in names):
         try:
             import_module(library)
-        except ImportError as error:  # the hook that needs it says so, if it is ever called
+        except Exception as error:  # noqa: BLE001 - the hook that needs it says so, if it is called
             _log.debug("%s cannot be loaded: %s", library, error)
 
 
 def _functions(cls: type[LivePipeline]) -> Generator[FunctionType]:
+    ours = {*LivePipeline.__mro__, *ShortHooks.__mro__}
     for base in cls.__mro__:
-        if issubclass(LivePipeline, base) or base.__module__.startswith("livepeer.runner."):
+        if base in ours:
             continue
-        module = sys.modules.get(base.__module__)
-        for value in (*vars(base).values(), *vars(module).values()):
-            function = inspect.unwrap(getattr(value, "__func__", value))
-            if isinstance(function, FunctionType) and function.__module__ == base.__module__:
+        module = sys.modules.get(str(base.__module__))
+        beside = vars(module).values() if module is not None else ()
+        for value in (*vars(base).values(), *beside):
+            function = _function(value)
+            if function is not None and function.__module__ == base.__module__:
                 yield function
+
+
+def _function(value: object) -> FunctionType | None:
+    """The author's function, below what wraps it; objects of other kinds are not even touched."""
+    if isinstance(value, (staticmethod, classmethod)):
+        value = cast("object", value.__func__)
+    if type(value) is not FunctionType:
+        return None
+    try:
+        innermost: object = inspect.unwrap(value)
+    except ValueError:  # it wraps itself
+        return value
+    return innermost if type(innermost) is FunctionType else value
 
 
 def _names(code: CodeType) -> Generator[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Generic, TypeVar
+from operator import index
+from typing import TYPE_CHECKING, Generic, SupportsIndex, TypeVar
 
 from av.frame import Frame
 
@@ -21,6 +22,19 @@ def fraction(ratio: Rational | None) -> Fraction | None:
     if ratio is None or isinstance(ratio, Fraction):
         return ratio
     return Fraction(int(ratio.numerator), int(ratio.denominator))
+
+
+def whole(pts: SupportsIndex) -> int:
+    """A presentation time as containers have it.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It has more than 64 bits.
+    """
+    number = index(pts)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"a pts of {number} has more than 64 bits: count it in units of time_base")
+    return number
 
 
 class Timed(Generic[Raw]):
@@ -47,7 +61,7 @@ class Timed(Generic[Raw]):
 
     @pts.setter
     def pts(self, pts: int) -> None:
-        self._time = (pts, self.time_base)
+        self._time = (whole(pts), self.time_base)
 
     @property
     def time_base(self) -> Fraction:
@@ -63,7 +77,8 @@ class Timed(Generic[Raw]):
 
     def _at(self, pts: int | None, like: Timed[Raw]) -> Self:
         """This frame, at a time of another's clock; at its own time without one."""
-        self.raw.pts, self.raw.time_base = like.pts if pts is None else pts, like.time_base
+        self.raw.pts = like.pts if pts is None else whole(pts)
+        self.raw.time_base = like.time_base
         self.origin = like.origin
         return self
 

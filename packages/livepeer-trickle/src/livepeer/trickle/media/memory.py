@@ -166,21 +166,26 @@ def unpack(
     Raises:
         MediaError: The description does not fit the memory.
     """
-    if about.size > len(memory):
-        raise MediaError(f"a frame of {about.size} bytes in {len(memory)} bytes of memory")
     try:
+        if about.size > len(memory):
+            raise ValueError(f"{about.size} bytes in {len(memory)} bytes of memory")
         if isinstance(about, AudioDescription):
             return _sound(about, memory), False
+        if about.width <= 0 or about.height <= 0:
+            raise ValueError("it has no size")
         array = _over(about, memory)
         if array is not None:
             array.keep = keep
             raw = av.VideoFrame.from_numpy_buffer(array, about.format, width=about.width)
             return _picture(about, raw), True
         raw = av.VideoFrame(about.width, about.height, about.format)
+        if about.rows != tuple(plane.height for plane in raw.planes) or min(about.strides) < 0:
+            raise ValueError("its planes are others")
         for plane, (there, stride) in zip(raw.planes, _planes(about, memory), strict=True):
             here = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             width = min(stride, plane.line_size)
             np.copyto(here[: len(there), :width], there[:, :width])
+            here[: len(there), width:] = 0  # or it would show what lay in this memory before
         return _picture(about, raw), False
     except (FFmpegError, ValueError, TypeError) as error:
         raise MediaError(f"no frame is described by {about}: {error}") from error
@@ -188,23 +193,30 @@ def unpack(
 
 def _describe_sound(frame: AudioFrame) -> AudioDescription:
     raw = frame.raw
-    channels = 1 if raw.format.is_planar else raw.layout.nb_channels
     return AudioDescription(
         frame.samples,
         frame.layout,
         frame.format,
         frame.sample_rate,
         len(sound_planes(raw)),
-        frame.samples * raw.format.bytes * channels,
+        _sound_stride(raw),
         frame.pts,
         frame.time_base.as_integer_ratio(),
     )
 
 
+def _sound_stride(raw: av.AudioFrame) -> int:
+    channels = 1 if raw.format.is_planar else raw.layout.nb_channels
+    return raw.samples * raw.format.bytes * channels
+
+
 def _describe_picture(frame: VideoFrame) -> VideoDescription:
     raw, format_, planes = frame.raw, frame.format, frame.raw.planes
-    if not planes or any(plane.buffer_ptr == 0 or plane.line_size == 0 for plane in planes):
-        raise MediaError(f"{frame!r} has no planes in this machine's memory: convert it before")
+    if not planes or any(plane.buffer_ptr == 0 or plane.line_size <= 0 for plane in planes):
+        raise MediaError(
+            f"{frame!r} has no planes in this machine's memory, or its rows lie upside down:"
+            " convert it before"
+        )
     width = -(-frame.width // _ALIGN) * _ALIGN
     if format_ in _PLANAR:
         strides: tuple[int, ...] = (width, width // 2, width // 2)
@@ -269,7 +281,11 @@ def _picture(about: VideoDescription, raw: av.VideoFrame) -> VideoFrame:
 
 def _sound(about: AudioDescription, memory: memoryview) -> AudioFrame:
     layout: Any = about.layout  # PyAV's stubs know a few names only
+    if about.samples <= 0 or about.sample_rate <= 0:
+        raise ValueError("it has no samples, or no rate")
     raw = av.AudioFrame(format=about.format, layout=layout, samples=about.samples)
+    if (about.planes, about.stride) != (len(sound_planes(raw)), _sound_stride(raw)):
+        raise ValueError("its planes are others")
     for index, plane in enumerate(sound_planes(raw)):
         begin = index * about.stride
         memoryview(plane)[: about.stride] = memory[begin : begin + about.stride]

@@ -14,6 +14,7 @@ from livepeer.runner._live.isolated.link import Link
 from livepeer.runner._live.isolated.messages import (
     Close,
     Hello,
+    Model,
     Release,
     search_path,
 )
@@ -260,15 +261,16 @@ class IsolatedHost:
 
     def _hello(self) -> Hello:
         spec, settings = self._spec, self._settings
-        return Hello(
+        model = Model(
             spec.name,
             spec.pipeline_cls,
             spec.params_cls,
             {name: _plain(name, value) for name, value in spec.initial_params.items()},
             settings_without_secrets(settings),
             search_path(),
-            min(_SLOTS + _SLOTS_PER_SESSION * settings.capability_capacity, _MAX_SLOTS),
         )
+        slots = min(_SLOTS + _SLOTS_PER_SESSION * settings.capability_capacity, _MAX_SLOTS)
+        return Hello(slots, model.to_json())
 
 
 def _kinds(names: list[str]) -> frozenset[Kind]:

@@ -155,6 +155,9 @@ class Link:
             self._process.outbound.give_up(lease.index)
             answer.finish(HookFailed(f"a frame cannot be handed over: {error}"))
             return answer
+        except BaseException:
+            self._process.outbound.give_up(lease.index)
+            raise
         number = next(self._numbers)
         with self._lock:
             if not self.lost:

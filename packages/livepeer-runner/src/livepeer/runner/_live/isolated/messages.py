@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import sys
 import traceback
 from typing import Any, Final, NamedTuple, TypeAlias, cast
@@ -20,6 +20,41 @@ JSONObject: TypeAlias = dict[str, Any]
 _TRACE_CHARS: Final = 16_000
 # By name: torch is not imported for it.
 _FATAL: Final = {("torch", "OutOfMemoryError"), ("torch", "AcceleratorError")}
+
+
+class Model(NamedTuple):
+    """What to load and how to behave."""
+
+    name: str
+    pipeline_cls: str
+    params_cls: str | None
+    initial_params: JSONObject
+    settings: JSONObject
+    path: list[str]
+
+    def to_json(self) -> bytes:
+        """For `Hello`; ValueError for what is nested too deeply."""
+        return to_json(self._asdict())
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Model:
+        """The same again."""
+        return cls(**json.loads(text))
+
+
+def to_json(values: JSONObject) -> bytes:
+    """An author's or a caller's values, in which numbers may be of any size and text is not always
+    Unicode; json.loads gives them back.
+
+    Raises:
+        ValueError: They are nested too deeply, or not JSON.
+    """
+    try:
+        return json.dumps(values).encode()
+    except RecursionError:
+        raise ValueError("they are nested too deeply") from None
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 class _Message(msgspec.Struct, array_like=True, tag=True):
@@ -51,32 +86,32 @@ def placed(slot: int, about: memory.Description) -> Placed:
 
 
 class Hello(_Message):
-    """To the model process, first: what to load and how to behave."""
+    """To the model process, first.
 
-    name: str
-    pipeline_cls: str
-    params_cls: str | None
-    initial_params: JSONObject
-    settings: JSONObject
-    path: list[bytes]
+    Attributes:
+        slots: Of each arena.
+        model: What to load and how to behave, as `Model` has it.
+    """
+
     slots: int
+    model: bytes
 
 
 class Start(_Message):
-    """A session begins, perhaps anew after a crash; answered by `Reply`."""
+    """A session begins, perhaps anew after a crash; answered by `Reply`. Parameters are JSON."""
 
     request: int
     stage: int
     stream_id: str
-    params: JSONObject
+    params: bytes
 
 
 class Update(_Message):
-    """Parameters that change; answered by `Reply`."""
+    """Parameters that change, as JSON; answered by `Reply`."""
 
     request: int
     stage: int
-    params: JSONObject
+    params: bytes
 
 
 class Stop(_Message):
@@ -212,13 +247,10 @@ def encode(message: Message) -> bytes:
     """The bytes of a message.
 
     Raises:
-        ValueError: It is nested too deeply, has a number of more than 64 bits, or half of a
-            character.
+        ValueError: It has a number of more than 64 bits, or half of a character.
     """
     try:
         return _encoder.encode(message)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
     except OverflowError as error:
         raise ValueError(str(error)) from None
 
@@ -278,7 +310,9 @@ def is_fatal(error: BaseException | None) -> bool:
     Used-up memory comes back in pieces at best, and after an error of the device every later call
     fails too (`torch.AcceleratorError`, from CUDA's "sticky" errors). A hook that exits means it.
     """
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         names = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(error).__mro__}
         if isinstance(error, (MemoryError, SystemExit, KeyboardInterrupt)) or names & _FATAL:
             return True
@@ -286,9 +320,9 @@ def is_fatal(error: BaseException | None) -> bool:
     return False
 
 
-def search_path() -> list[bytes]:
+def search_path() -> list[str]:
     """Where the model process is to look for modules: where this one does."""
-    return [os.fsencode(entry) for entry in sys.path if entry]
+    return [entry for entry in sys.path if entry]
 
 
 def _field_fault(fault: dict[str, object]) -> FieldFault:

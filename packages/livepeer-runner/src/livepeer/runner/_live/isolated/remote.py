@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from livepeer.runner._live.isolated.messages import (
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from livepeer.runner._live.isolated.channel import Channel
     from livepeer.runner._live.isolated.messages import Placed
     from livepeer.runner._live.stage import Answer, Frame
-    from livepeer.trickle.media.memory import Description
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +48,17 @@ class _Open:
     Args:
         number: The runner's number of the frame.
         answer: What the author gives.
-        lease: On the frame's memory, while a result may lie in it.
+        raw: What lies in the runner's slot; None when the author's frame is a copy.
+        lease: On that slot.
     """
 
-    def __init__(self, number: int, answer: Answer, lease: Lease | None) -> None:
+    def __init__(
+        self, number: int, answer: Answer, raw: object | None, lease: Lease | None
+    ) -> None:
         self.number = number
         self.answer = answer
+        self.raw = raw
         self.lease = lease
-        self.lock = threading.Lock()
         self.held: Frame | None = None
         self.left = False
         self.done = False
@@ -98,6 +101,8 @@ class RemoteSession:
         self._dropping = False
         with logged_as(stream_id):  # hooks run in the context in which their stage is made
             self.stage = host.stage(Stream(stream_id, self))
+        self._lock = threading.Lock()
+        self._open: deque[_Open] = deque()
         self._patient: queue.SimpleQueue[_Open | None] | None = None
 
     def ask(self, message: Ask) -> None:
@@ -109,17 +114,21 @@ class RemoteSession:
             # The author keeps many: those must not take the runner's room for new ones.
             private = memoryview(bytearray(about.size))
             frame, over = unpack(pack(frame, private), private)[0], False
+        # Before the hook may run, which may put another picture into the frame.
+        raw = frame.raw if over and isinstance(frame, VideoFrame) else None
         answer = self.stage.submit(frame)
-        open_ = _Open(message.frame, answer, lease if over else None)
-        answer.watch(lambda: self._forward_at_once(open_))
+        with self._lock:
+            self._open.append(_Open(message.frame, answer, raw, lease if over else None))
+        answer.watch(self._forward_at_once)
 
     def release(self) -> None:
         """The session is over."""
-        self._released = True
+        with self._lock:
+            self._released = True
+            if self._patient is not None:
+                self._patient.put(None)
         self.stage.interrupt()
         self.stage.release()
-        if self._patient is not None:
-            self._patient.put(None)
 
     def emit_event(self, message: Mapping[str, object]) -> None:
         """Send an event."""
@@ -140,7 +149,7 @@ class RemoteSession:
         if lease is None:
             self._note_drop()
             return
-        self._emit(Emitted(self._number, placed(lease.index, self._pack(frame, lease))))
+        self._emit(Emitted(self._number, self._pack(frame, lease)))
 
     def _emit(self, message: Event | Data | Emitted) -> None:
         if self._released or not self._channel.send(message, droppable=True):
@@ -155,12 +164,21 @@ class RemoteSession:
             self._dropping = True
             _log.warning("the runner does not keep up with what hooks emit: some of it is lost")
 
-    def _forward_at_once(self, open_: _Open) -> None:
-        """What there is of an answer, from the thread that gave it, often the author's."""
-        with open_.lock:
-            if not open_.left and not self._forward(open_, patient=False):
-                open_.left = True
-                self._leave(open_)
+    def _forward_at_once(self) -> None:
+        """What there is of the oldest answers, from the thread that gave it, often the author's.
+
+        In the order of their frames, so that no later one takes the room that an earlier one needs.
+        """
+        with self._lock:
+            while self._open and not self._open[0].left:
+                oldest = self._open[0]
+                if not self._forward(oldest, patient=False):
+                    oldest.left = True
+                    self._leave(oldest)
+                elif not oldest.done:
+                    return
+                else:
+                    self._open.popleft()
 
     def _leave(self, open_: _Open) -> None:
         """The rest of an answer is forwarded by a thread that can wait."""
@@ -175,7 +193,10 @@ class RemoteSession:
         while (open_ := left.get()) is not None:
             while not open_.done:
                 self._forward(open_, patient=True)
+            with self._lock:
+                self._open.popleft()
             del open_  # or the author's last frame would be held until the next one
+            self._forward_at_once()
 
     def _forward(self, open_: _Open, *, patient: bool) -> bool:
         """Send what there is of an answer; False when somebody has to wait with the rest.
@@ -205,25 +226,29 @@ class RemoteSession:
             open_.done, fault = True, to_fault(failed)
         if given or open_.done:
             self._channel.send(Result(open_.number, given, open_.done, fault))
+        if open_.done:
+            open_.raw = open_.lease = None
         return open_.held is None
 
     def _place(self, frame: Frame, open_: _Open, patient: bool) -> Placed | None:
         """Where the runner finds a frame; None when that has to be waited for."""
-        if open_.lease is not None and frame.raw is open_.answer.source.raw:
+        if open_.raw is not None and frame.raw is open_.raw:
             return placed(SAME, describe(frame))
         if not patient and isinstance(frame, VideoFrame) and frame.on_device:
             return None
         while (room := self._outbound.take()) is None:
-            if not patient:
-                return None
             if self._released:
                 raise StageAway("the stream ends")
+            if not patient:
+                return None
             time.sleep(_SLOT_POLL_S)
-        return placed(room.index, self._pack(frame, room))
+        return self._pack(frame, room)
 
-    def _pack(self, frame: Frame, room: Lease) -> Description:
+    def _pack(self, frame: Frame, room: Lease) -> Placed:
         try:
-            return pack(frame, room.memory)
-        except MediaError as error:
+            return placed(room.index, pack(frame, room.memory))
+        except BaseException as error:
             self._outbound.give_up(room.index)
-            raise HookFailed(f"a result cannot be handed over: {error}") from error
+            if isinstance(error, MediaError):
+                raise HookFailed(f"a result cannot be handed over: {error}") from error
+            raise

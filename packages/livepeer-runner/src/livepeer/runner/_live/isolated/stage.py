@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from livepeer.runner._live.isolated.messages import Release, Start, Stop, Update
+from livepeer.runner._live.isolated.messages import Release, Start, Stop, Update, to_json
 from livepeer.runner._live.stage import Answer
 from livepeer.runner.errors import StageAway
 
@@ -109,7 +109,7 @@ class IsolatedStage:
         sent = dict(params)
         self._updating += 1
         try:
-            await link.request(lambda number: Update(number, self.number, sent))
+            await link.request(lambda number: Update(number, self.number, to_json(sent)))
         finally:
             self._updating -= 1
         self._accept({**self._params, **sent})
@@ -157,7 +157,8 @@ class IsolatedStage:
         return link
 
     async def _start(self, link: Link, params: dict[str, JsonValue]) -> None:
-        await link.request(lambda number: Start(number, self.number, self.stream.id, params))
+        stream_id = self.stream.id
+        await link.request(lambda number: Start(number, self.number, stream_id, to_json(params)))
         self._accept(params)
         self._link = link
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import faulthandler
+import json
 import logging
 import os
 import select
@@ -27,6 +28,7 @@ from livepeer.runner._live.isolated.messages import (
     Hello,
     Interrupt,
     Message,
+    Model,
     Ready,
     Release,
     Reply,
@@ -183,10 +185,10 @@ class ModelWorker:
                 )
                 self._sessions[message.stage] = session
                 with _logs.logged_as(message.stream_id):
-                    await session.stage.start(message.params)
+                    await session.stage.start(json.loads(message.params))
             case Update():
                 if session is not None:
-                    await session.stage.update(message.params)
+                    await session.stage.update(json.loads(message.params))
             case Stop():
                 if session is not None:
                     await session.stage.stop()
@@ -217,22 +219,23 @@ def main(arguments: list[str]) -> int:
     inbound, outbound = Arena(there_fd, hello.slots), Arena(back_fd, hello.slots)
     os.close(there_fd)
     os.close(back_fd)
-    sys.path[:] = map(os.fsdecode, hello.path)
-    settings = Settings.model_validate(hello.settings)
+    model = Model.from_json(hello.model)
+    sys.path[:] = model.path
+    settings = Settings.model_validate(model.settings)
     _logs.configure(settings)
     try:
-        spec = PipelineSpec(hello.name, hello.pipeline_cls, hello.params_cls, hello.initial_params)
+        spec = PipelineSpec(model.name, model.pipeline_cls, model.params_cls, model.initial_params)
         # Before there is an instance, whose constructor may load a model.
         if prepares_models(pipeline_class(spec.load())):
             _models.go_offline()
         pipeline = load_pipeline(spec)
         if not isinstance(pipeline, LivePipeline):
-            raise PipelineDefinitionError(f"{hello.pipeline_cls} is no LivePipeline")
+            raise PipelineDefinitionError(f"{model.pipeline_cls} is no LivePipeline")
     except PipelineDefinitionError as error:
         channel.send(Failed(sendable(str(error)), definition=True))
         channel.flush(_FLUSH_S)
         return 1
-    worker = ModelWorker(channel, inbound, outbound, pipeline, settings, hello.initial_params)
+    worker = ModelWorker(channel, inbound, outbound, pipeline, settings, model.initial_params)
     return 0 if asyncio.run(worker.run()) else 1
 
 
