@@ -33,7 +33,7 @@ def preload(pipeline: LivePipeline) -> None:
     It looks for names; code that asks in another way pays when it does, in its first frame.
     """
     names = {name for function in _functions(type(pipeline)) for name in _names(function.__code__)}
-    for library in dict.fromkeys(_LOADED_BY[name] for name in _LOADED_BY if name in names):
+    for library in sorted({_LOADED_BY[name] for name in names & _LOADED_BY.keys()}):
         try:
             import_module(library)
         except Exception as error:  # noqa: BLE001 - the hook that needs it says so, if it is called

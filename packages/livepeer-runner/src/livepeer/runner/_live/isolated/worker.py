@@ -103,8 +103,7 @@ class ModelWorker:
         except Exception as error:  # noqa: BLE001 - the author's hook: told to the runner
             _log.error("setup() failed", exc_info=error)
             raised = error.error if isinstance(error, HookRaised) else error
-            self._channel.send(Failed(f"setup() raised {sendable(describe(raised))}"))
-            self._channel.flush(_FLUSH_S)
+            _tell(self._channel, f"setup() raised {describe(raised)}")
             return False
         _allocator.give_back()
         kinds = sorted(processed_kinds(self._pipeline))
@@ -197,8 +196,7 @@ class ModelWorker:
         """End the process when nothing that runs in it can be relied on any more."""
         if is_fatal(error):
             _log.critical("the model process cannot go on and ends", exc_info=error)
-            self._channel.send(Failed(f"the model cannot go on: {sendable(str(error))}"))
-            self._channel.flush(_FLUSH_S)
+            _tell(self._channel, f"the model cannot go on: {error}")
             os._exit(_BROKEN)
 
 
@@ -232,11 +230,16 @@ def main(arguments: list[str]) -> int:
         if not isinstance(pipeline, LivePipeline):
             raise PipelineDefinitionError(f"{model.pipeline_cls} is no LivePipeline")
     except PipelineDefinitionError as error:
-        channel.send(Failed(sendable(str(error)), definition=True))
-        channel.flush(_FLUSH_S)
+        _tell(channel, str(error), definition=True)
         return 1
     worker = ModelWorker(channel, inbound, outbound, pipeline, settings, model.initial_params)
     return 0 if asyncio.run(worker.run()) else 1
+
+
+def _tell(channel: Channel, reason: str, *, definition: bool = False) -> None:
+    """Say why this process ends, and wait until that is out."""
+    channel.send(Failed(sendable(reason), definition))
+    channel.flush(_FLUSH_S)
 
 
 def end_with(parent: int) -> None:
