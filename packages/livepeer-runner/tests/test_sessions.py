@@ -299,6 +299,26 @@ async def test_updates_by_control_are_put_together_while_one_runs():
         assert caller.told("params_update")[1]["params"] == pipeline.calls[1]
 
 
+async def test_an_update_by_control_that_is_refused_takes_no_other_with_it():
+    class Picky(Remembers):
+        async def on_params_update(self, params: Mapping[str, Any]) -> None:
+            await super().on_params_update(params)
+            if "wrong" in params:
+                raise ValueError("no such thing")
+
+    pipeline = Picky(0.3)
+    async with calling(pipeline) as caller:
+        assert (await caller.start())[0] == 200
+        await caller.control(b'{"a": 0}')
+        await until(lambda: bool(pipeline.calls))
+        await caller.control(b'{"b": 1}', b'{"wrong": 1}', b'{"c": 1}')
+        await until(lambda: len(caller.told("params_update")) == 3)
+        assert [update["params"] for update in caller.told("params_update")] == [
+            {"a": 0}, {"b": 1}, {"c": 1},
+        ]  # fmt: skip
+        assert len(caller.told("error")) == 1
+
+
 async def test_texts_of_errors_are_cut_and_events_have_a_largest_size():
     refused: list[MessageError] = []
 

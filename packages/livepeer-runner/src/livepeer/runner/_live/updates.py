@@ -10,11 +10,13 @@ from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.errors import MessageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from livepeer.runner._live.reports import Reports
+    from livepeer.runner.errors import RunnerError
 
 _WAITING_BYTES = 16 * 1024 * 1024
+_KEPT_APART = 64
 
 
 class Updates:
@@ -35,7 +37,7 @@ class Updates:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
         self._working = False
-        self._waiting: dict[str, object] = {}
+        self._waiting: list[dict[str, object]] = []
         self._waiting_bytes = 0
 
     async def run(self, params: Mapping[str, object]) -> None:
@@ -60,8 +62,9 @@ class Updates:
     def add(self, params: Mapping[str, object], size: int) -> None:
         """Apply parameters some time soon; what does not fit is told as an event.
 
-        One update runs and one waits. An update names only what changes, so that those which
-        come while one waits are added to it, and are refused with it if it is.
+        An update names only what changes, so that those which come while one runs are put
+        together and applied as one. If that is refused, each is applied by itself, so that only
+        what is wrong is lost; of more than 64, the rest counts as one.
 
         Args:
             params: What changes.
@@ -70,7 +73,10 @@ class Updates:
         if self._waiting_bytes + size > _WAITING_BYTES:
             self._reports.refused(MessageError("too many updates wait for on_params_update()"))
             return
-        self._waiting.update(params)
+        if len(self._waiting) < _KEPT_APART:
+            self._waiting.append(dict(params))
+        else:
+            self._waiting[-1].update(params)
         self._waiting_bytes += size
         if not self._working and not self._closed:
             self._working = True
@@ -90,15 +96,29 @@ class Updates:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                params, self._waiting, self._waiting_bytes = self._waiting, {}, 0
-                await self._apply_or_refuse(params)
+                updates, self._waiting, self._waiting_bytes = self._waiting, [], 0
+                await self._apply_all(updates)
         finally:
             self._working = False
 
-    async def _apply_or_refuse(self, params: Mapping[str, object]) -> None:
+    async def _apply_all(self, updates: Sequence[Mapping[str, object]]) -> None:
+        together = {name: value for update in updates for name, value in update.items()}
+        refusal = await self._refusal(together)
+        if refusal is None:
+            return
+        if len(updates) == 1 or isinstance(refusal, StageAway):
+            self._reports.refused(refusal)
+            return
+        for update in updates:
+            refusal = await self._refusal(update)
+            if refusal is not None:
+                self._reports.refused(refusal)
+
+    async def _refusal(self, params: Mapping[str, object]) -> RunnerError | None:
         try:
             await self._apply(params)
         except (HookFailed, InvalidParams, StageAway) as error:
-            self._reports.refused(error)
+            return error
         except Exception as error:  # noqa: BLE001 - a supervisor: the next update may do better
             self._reports.failed("an update", error)
+        return None
