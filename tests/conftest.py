@@ -12,6 +12,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("network", "what the cross-package tests run against (default: ours)")
     group.addoption("--orchestrator-url", help="base URL of an orchestrator that is up")
     group.addoption("--gateway-url", help="base URL of a gateway that knows that orchestrator")
+    group.addoption(
+        "--second-orchestrator-url", help="base URL of another one that the gateway knows"
+    )
     group.addoption("--orch-secret", default="orch-secret", help="the orchestrator's secret")
     group.addoption("--insecure", action="store_true", help="take any certificate")
     trickle = "base URL of a trickle server for tests/conformance/trickle"
@@ -26,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "gateway: needs --gateway-url when --orchestrator-url is given",
+        "second: needs --second-orchestrator-url when --orchestrator-url is given",
         "signed: runs against a local network that checks signatures, too",
         "noauto: needs --trickle-noauto-url when --trickle-url is given",
         "changefeed: needs --trickle-changefeed-url when --trickle-url is given",

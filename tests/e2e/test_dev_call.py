@@ -102,3 +102,28 @@ def test_the_payload_may_come_from_a_file(tmp_path: Path) -> None:
 
     assert finished.status == 0, finished.err
     assert finished.out == '"Hello, file!"\n'
+
+
+_WHERE = """
+import sys
+from livepeer.runner import Pipeline
+
+class Where(Pipeline):
+    def predict(self) -> bool:
+        return "livepeer.cli" in sys.modules
+"""
+
+
+def test_several_model_processes_and_a_log_for_machines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "where.py").write_text(_WHERE)
+    monkeypatch.setenv("LIVEPEER_WORKERS", "2")
+    monkeypatch.setenv("LIVEPEER_LOG_FORMAT", "json")
+    monkeypatch.setenv("LIVEPEER_LOG_LEVEL", "info")
+
+    finished = run("dev", tmp_path / "where.py", "--call", "{}")
+
+    assert (finished.status, finished.out) == (0, "false\n"), finished.err
+    lines = [json.loads(line) for line in finished.err.splitlines()]
+    assert sum("is ready (pid" in line["message"] for line in lines) == 2

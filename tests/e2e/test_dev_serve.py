@@ -105,6 +105,31 @@ def test_a_batch_pipeline_is_served_until_ctrl_c(
     _assert_free(serving.ports)
 
 
+_FILES = """
+from livepeer.runner import Pipeline
+from livepeer.runner.files import ContentType, File
+from typing import Annotated
+
+class Doubled(Pipeline):
+    def predict(self, data: File, name: str, n: int) -> Annotated[bytes, ContentType("a/b")]:
+        return data.read() * n
+"""
+
+
+def test_a_pipeline_of_files_is_called_with_a_file(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.py").write_text(_FILES)
+    (tmp_path / "FILE").write_bytes(b"\x00\xff")
+
+    with _serving(tmp_path) as serving:
+        curled = _paste(serving.command("curl"), tmp_path)
+        finished = serving.interrupt()
+
+    assert curled.returncode == 0, curled.stderr
+    assert (tmp_path / "OUT").read_bytes() == b"\x00\xff", "n is 1 in the sample"
+    assert "livepeer call" not in serving.said, "its answers are JSON, and so are its requests"
+    assert finished.status == 0, finished.err
+
+
 def test_a_live_pipeline_is_served_until_ctrl_c(tmp_path: Path) -> None:
     shutil.copy(CLIP, tmp_path / "in.mp4")
 

@@ -10,21 +10,20 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
-from livepeer.client import BYOCJob, Client, Job, LocalSigner, StreamLost
+from livepeer.client import BYOCJob, BYOCJobRequest, Client, Job, LocalSigner, StreamLost
 from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner.testing import serve
 from livepeer.trickle import trickle_session
 from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from livepeer.runner import LivePipeline, Pipeline
 
 LIMIT_S = 20.0
@@ -56,13 +55,19 @@ class Network:
     gateway: str | None
     secret: str
     insecure: bool = False
+    second: str = ""
+    """Another orchestrator that the gateway knows; for tests marked `second`."""
 
     @asynccontextmanager
     async def serve(
-        self, pipeline: Pipeline | LivePipeline, **settings: Any
+        self,
+        pipeline: Pipeline | LivePipeline | type[Pipeline],
+        *,
+        name: str | None = None,
+        **settings: Any,
     ) -> AsyncGenerator[Served]:
-        """Serve a pipeline under a name of its own, registered by its own registrar."""
-        name = f"{type(pipeline).__name__.lower()}-{secrets.token_hex(4)}"
+        """Serve a pipeline, by default under a name of its own, registered by its own registrar."""
+        name = name or new_name(pipeline)
         own: dict[str, Any] = {
             "orch_url": self.orchestrator,
             "orch_token": self.secret,
@@ -74,9 +79,9 @@ class Network:
             await server.wait_registered()
             yield Served(name=name, url=server.url)
 
-    def client(self, **options: Any) -> Client:
-        """A caller that is its own gateway."""
-        nodes = [self.orchestrator]
+    def client(self, *others: str, **options: Any) -> Client:
+        """A caller that is its own gateway, of the orchestrator and then of others."""
+        nodes = [self.orchestrator, *others]
         return Client(orchestrators=nodes, verify_tls=not self.insecure, **options)
 
     def gateway_client(self) -> Client:
@@ -88,6 +93,37 @@ class Network:
     def http(self) -> aiohttp.ClientSession:
         """A session for requests to the nodes beside the client."""
         return trickle_session(verify_tls=not self.insecure)
+
+    @asynccontextmanager
+    async def post_job(
+        self,
+        way: str,
+        name: str,
+        data: object,
+        *,
+        route: str = "predict",
+        timeout_s: int = 20,
+        content_type: str | None = "application/json",
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        """A batch job with any body, and its answer as it comes over the wire.
+
+        Without a content type a form has its own, and anything else none.
+        """
+        job = BYOCJobRequest(capability=name, timeout_s=timeout_s).job()
+        if way == "direct":
+            base, signed = self.orchestrator, await LocalSigner.ephemeral().sign_job(job)
+            headers = {"Livepeer": signed.header()}
+        else:
+            base, headers = str(self.gateway), {"Livepeer": job.header()}
+        if content_type is not None:
+            headers["Content-Type"] = content_type
+        url = f"{base}/process/request/{route}"
+        own = () if isinstance(data, aiohttp.FormData) else ("Content-Type",)
+        async with (
+            self.http() as http,
+            http.post(url, data=data, headers=headers, skip_auto_headers=own) as answer,
+        ):
+            yield answer
 
     @asynccontextmanager
     async def post_signed(
@@ -162,6 +198,12 @@ class Watched:
                 self.segments.append(await segment.read(1 << 26))
 
 
+def new_name(pipeline: object) -> str:
+    """A name that no other test uses, in a network that many may share."""
+    kind = pipeline if isinstance(pipeline, type) else type(pipeline)
+    return f"{kind.__name__.lower()}-{secrets.token_hex(4)}"
+
+
 Watch = Callable[[BYOCJob], Awaitable[Watched]]
 
 
@@ -201,15 +243,31 @@ async def network(request: pytest.FixtureRequest) -> AsyncGenerator[Network]:
     secret = str(option("--orch-secret"))
     if request.param == "given":
         gateway: str | None = option("--gateway-url")
+        second = str(option("--second-orchestrator-url") or "")
+        if not second and request.node.get_closest_marker("second"):
+            pytest.fail("--second-orchestrator-url is not given; leave out with: -m 'not second'")
         yield Network(
             orchestrator=str(option("--orchestrator-url")).rstrip("/"),
             gateway=gateway.rstrip("/") if gateway else None,
             secret=secret,
             insecure=bool(option("--insecure")),
+            second=second.rstrip("/"),
         )
         return
-    async with LocalNetwork(secret=secret, verify=request.param == "local-signed") as local:
-        yield Network(orchestrator=local.orchestrator_url, gateway=local.gateway_url, secret=secret)
+    async with AsyncExitStack() as stack:
+        others: list[str] = []
+        if request.node.get_closest_marker("second"):
+            other = await stack.enter_async_context(LocalNetwork(secret=secret))
+            others = [other.orchestrator_url]
+        verify = request.param == "local-signed"
+        made = LocalNetwork(secret=secret, verify=verify, other_orchestrators=others)
+        local = await stack.enter_async_context(made)
+        yield Network(
+            orchestrator=local.orchestrator_url,
+            gateway=local.gateway_url,
+            secret=secret,
+            second=others[0] if others else "",
+        )
 
 
 @pytest.fixture

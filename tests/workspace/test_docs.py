@@ -50,7 +50,12 @@ def test_the_classes_of_the_readme_are_complete_capabilities(block: str, tmp_pat
 
 def test_the_readme_has_each_kind_of_capability():
     kinds = [re.search(r"\((?:Live)?Pipeline\)|@pipeline", block) for block in CLASSES]
-    assert [kind and kind[0] for kind in kinds] == ["(LivePipeline)", "@pipeline", "(Pipeline)"]
+    assert [kind and kind[0] for kind in kinds] == [
+        "(LivePipeline)",
+        "@pipeline",
+        "(Pipeline)",
+        "(Pipeline)",
+    ]
 
 
 def test_every_setting_is_documented_with_its_variables_and_default():
@@ -61,7 +66,7 @@ def test_every_setting_is_documented_with_its_variables_and_default():
         alias = field.validation_alias
         variables = [f"LIVEPEER_{name.upper()}"] if alias is None else list(alias.choices)
         assert all(f"`{variable}`" in rows[name] for variable in variables), name
-        if field.default not in (None, ""):
+        if field.default_factory is None and field.default not in (None, ""):
             assert f"| `{field.default}` |" in rows[name], name
 
 
@@ -76,3 +81,26 @@ DOCUMENTS = [
 def test_links_to_files_lead_somewhere(path: Path):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", ["trickle", "runner", "client"])
+def test_the_map_of_the_code_has_every_module_and_no_other(name: str):
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## livepeer-{name}\n")[1].split("\n## ")[0]
+    named: set[str] = set()
+    for cell in re.findall(r"(?m)^\| (`.*?) \|", section):
+        # The folder of the first name of a row is that of those after it.
+        folder = ""
+        for one in re.findall(r"`([\w/]+)`", cell):
+            folder = f"{one.rpartition('/')[0]}/" if "/" in one else folder
+            named.add(one if "/" in one else folder + one)
+    source = ROOT / "packages" / f"livepeer-{name}" / "src" / "livepeer" / name
+    files = [path.relative_to(source) for path in source.rglob("*.py")]
+    modules = {str(path.with_suffix("")) for path in files if path.name != "__init__.py"}
+    packages = {str(path.parent) for path in files}
+    assert named <= modules | packages
+    assert {
+        module
+        for module in modules
+        if not any(module == row or module.startswith(f"{row}/") for row in named)
+    } == set()

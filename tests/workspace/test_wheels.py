@@ -100,7 +100,9 @@ def constraints(
 ) -> Path:
     """Our own distributions are the ones built here; the lock file gives all other versions."""
     file = tmp_path_factory.mktemp("constraints") / "constraints.txt"
-    run(uv, "export", "--frozen", "--quiet", "--all-packages", "--all-extras", "--no-dev",
+    # Two of the extras go with nothing else.
+    without = ("--no-extra", "fal", "--no-extra", "bentoml", "--no-dev")
+    run(uv, "export", "--frozen", "--quiet", "--all-packages", "--all-extras", *without,
         "--no-hashes", "--no-emit-workspace", "--output-file", file)  # fmt: skip
     with file.open("a") as lines:
         for wheel in WHEELS:

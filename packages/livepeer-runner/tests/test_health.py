@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -75,6 +76,13 @@ async def get(url: str) -> tuple[int, object]:
         return response.status, await response.json()
 
 
+async def status(url: str) -> tuple[str, str | None]:
+    answered, health = await get(url + "/health")
+    assert answered == 200
+    assert isinstance(health, dict)
+    return health["status"], health.get("message")
+
+
 async def call(url: str) -> tuple[int, object]:
     async with aiohttp.ClientSession() as session, session.post(url + "/predict") as response:
         return response.status, await response.json()
@@ -84,13 +92,13 @@ async def call(url: str) -> tuple[int, object]:
 async def test_loading_then_ok(kind: type[Held]):
     held = kind()
     async with serve(held, ready=False) as server:
-        assert await get(server.url + "/health") == (200, {"status": "LOADING"})
-        status, answer = await call(server.url)
-        assert status == 503
+        assert await status(server.url) == ("LOADING", None)
+        code, answer = await call(server.url)
+        assert code == 503
         assert "LOADING" in str(answer)
         held.go.set()
         await server.wait_ready()
-        assert await get(server.url + "/health") == (200, {"status": "OK"})
+        assert await status(server.url) == ("OK", None)
         assert await call(server.url) == (200, "ok")
         assert held.calls == ["setup"]
     assert held.calls == ["setup", "teardown"]
@@ -102,8 +110,8 @@ async def test_a_failed_setup_shows_and_then_is_over(caplog: pytest.LogCaptureFi
         held.go.set()
         with pytest.raises(SetupFailed, match="ValueError"):
             await server.wait_ready()
-        shown = {"status": "ERROR", "message": "setup() raised ValueError; the log says more"}
-        assert await get(server.url + "/health") == (200, shown)
+        shown = ("ERROR", "setup() raised ValueError; the log says more")
+        assert await status(server.url) == shown
         assert (await call(server.url))[0] == 503
         await asyncio.wait_for(server.wait_over(), 2)
     assert held.calls == ["setup"]  # what was not set up is not torn down
@@ -124,7 +132,11 @@ def program(tmp_path: Path, setup: str, port: int) -> subprocess.Popen[str]:
     script = tmp_path / "pipeline.py"
     script.write_text(PROGRAM.format(setup=setup, port=port))
     return subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(script)],
+        env={**os.environ, "LIVEPEER_LOG_FORMAT": "text"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -137,7 +149,7 @@ def wait_until_ok(url: str) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with urllib.request.urlopen(url + "/health") as response:
-            if json.load(response) == {"status": "OK"}:
+            if json.load(response)["status"] == "OK":
                 return
         time.sleep(0.01)
     raise AssertionError("not ready in time")
@@ -151,7 +163,10 @@ def test_a_signal_ends_the_process_well(number: signal.Signals, tmp_path: Path):
         wait_until_ok(line.split(" at ")[1].split(" ")[0])
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, err) == (0, "torn down\n", "")
+    assert (process.returncode, out) == (0, "torn down\n")
+    ready, stopping = err.splitlines()
+    assert ready.endswith(": Sample is ready")
+    assert stopping.endswith(": stopping")
 
 
 def test_a_signal_does_not_wait_for_a_long_setup(tmp_path: Path):

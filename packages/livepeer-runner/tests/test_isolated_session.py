@@ -123,7 +123,7 @@ async def test_a_model_that_is_killed_does_not_stop_the_stream(tmp_path: Path):
         await sending
         watching.cancel()
         frames = await session.frames()
-        assert (await session.get("/health"))[1] == {"status": "OK"}
+        assert (await session.get("/health"))[1]["status"] == "OK"
     assert "SIGKILL" in str(error["message"])
     pids = [pid for pid, _ in setups(tmp_path)]
     assert len(pids) == len(set(pids)) == 2

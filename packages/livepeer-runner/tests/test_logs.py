@@ -54,7 +54,7 @@ def test_text_has_time_level_logger_and_stream(
     bare: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ):
     bare()
-    configure(Settings())
+    configure(Settings(log_format="text"))
     log.info("hello %s", "there")
     with logged_as("stream-1"):
         log.warning("slow")
@@ -105,7 +105,7 @@ def test_a_line_may_name_a_stream_of_its_own(
     bare: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ):
     bare()
-    configure(Settings())
+    configure(Settings(log_format="text"))
     with logged_as("stream-1"):
         log.info("hello", extra={"stream_id": "stream-2"})
     assert "[stream-2] hello" in capsys.readouterr().err
@@ -113,7 +113,7 @@ def test_a_line_may_name_a_stream_of_its_own(
 
 def test_a_stream_cannot_forge_a_line(bare: Callable[[], None], capsys: pytest.CaptureFixture[str]):
     bare()
-    configure(Settings())
+    configure(Settings(log_format="text"))
     with logged_as("x]\n2026-01-01 INFO author: all is well" + "y" * 1000):
         log.info("hello")
     (line,) = capsys.readouterr().err.splitlines()
@@ -181,7 +181,7 @@ def test_a_setting_wins_over_the_console_of_a_program_and_over_nothing_else(
 def test_twice_is_once(bare: Callable[[], None], capsys: pytest.CaptureFixture[str]):
     bare()
     configure(Settings(log_format="json"))
-    configure(Settings(log_level="warning"))
+    configure(Settings(log_format="text", log_level="warning"))
     log.info("not wanted")
     log.warning("hello")
     (line,) = capsys.readouterr().err.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -26,6 +27,7 @@ from livepeer.runner import (
     pipeline,
     serve,
 )
+from livepeer.runner._server.uvicorn import where
 from livepeer.runner.cli._load import load_pipeline
 from livepeer.runner.decorator import NestedPipelineWarning
 from livepeer.runner.errors import PipelineDefinitionError
@@ -226,11 +228,48 @@ def test_a_script_serves_each_kind(given: str, tmp_path: Path):
     script = tmp_path / "script.py"
     script.write_text(FILE.format(given=given))
     environment = {**os.environ, "LIVEPEER_HOST": "127.0.0.1", "LIVEPEER_PORT": "0"}
-    assert started([str(script)], environment) in (b'{"status":"IDLE"}', b'{"status":"LOADING"}')
+    assert started([str(script)], environment) in ("IDLE", "LOADING")
 
 
-def started(arguments: list[str], environment: dict[str, str]) -> bytes:
-    """The health of a program that serves; it has to end well when it is told to."""
+@pytest.mark.parametrize("host", ["192.0.2.1", "a" * 64])
+def test_an_address_of_no_interface_is_one_line(host: str):
+    with pytest.raises(SystemExit) as stopped:
+        serve(Greeter, host=host, port=0)
+    said = str(stopped.value.code)
+    assert said.startswith(f"error: cannot listen on {host}:0: ")
+    assert "; set LIVEPEER_HOST to " in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:5 (documents: http://127.0.0.1:5/docs)"),
+        (
+            "0.0.0.0",
+            "http://127.0.0.1:5 (on all interfaces, 0.0.0.0; documents: http://127.0.0.1:5/docs)",
+        ),
+        ("::", "http://[::1]:5 (on all interfaces, ::; documents: http://[::1]:5/docs)"),
+    ],
+)
+def test_the_log_tells_the_address_that_is_listened_on(host: str, said: str):
+    assert where(host, 5) == said
+
+
+def test_a_misspelt_variable_is_told_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("LIVEPEER_PROT", "5050")
+    script = tmp_path / "script.py"
+    script.write_text(FILE.format(given="One"))
+    environment = {**os.environ, "LIVEPEER_HOST": "127.0.0.1", "LIVEPEER_PORT": "0"}
+    said: list[str] = []
+    started([str(script)], environment, said)
+    assert "".join(said).count("LIVEPEER_PROT is no setting; did you mean LIVEPEER_PORT?") == 1
+
+
+def started(
+    arguments: list[str], environment: dict[str, str], heard: list[str] | None = None
+) -> str:
+    """The state of a program that serves; it has to end well when it is told to."""
     with subprocess.Popen(
         [sys.executable, *arguments], env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -241,13 +280,15 @@ def started(arguments: list[str], environment: dict[str, str]) -> bytes:
                 line = process.stderr.readline()
                 assert line, said
                 said += line
+            if heard is not None:
+                heard.append(said)
             with urllib.request.urlopen(found[1] + "/health") as response:
-                health: bytes = response.read()
+                state: str = json.load(response)["status"]
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
         finally:
             process.kill()
-    return health
+    return state
 
 
 @pytest.mark.parametrize(
@@ -264,6 +305,26 @@ def test_the_command_loads_functions_and_modules(
     made = load_pipeline(target.format(file=tmp_path / "pipes.py"))
     assert type(made).__name__ == name
     assert Path(sys.modules[type(made).__module__].__file__ or "") == tmp_path / "pipes.py"
+
+
+@pytest.mark.parametrize("target", ["{file}", "batch_pipes:Batch"])
+def test_the_command_makes_no_instance_of_what_other_processes_make(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "batch_pipes.py"
+    path.write_text(
+        "from livepeer.runner import Pipeline\n"
+        "class Batch(Pipeline):\n"
+        "    def __init__(self): raise OSError('made here')\n"
+        "    def predict(self) -> int: return 1\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    made = load_pipeline(target.format(file=path), workers=2)
+    assert isinstance(made, ServeTarget)
+    assert (made.pooled, made.live, made.name) == (True, False, "Batch")
+    with pytest.raises(PipelineDefinitionError, match="made here"):
+        load_pipeline(target.format(file=path))
 
 
 def test_the_command_names_what_it_cannot_choose(tmp_path: Path):
@@ -301,7 +362,7 @@ def test_an_unknown_example_is_told_with_the_nearest():
 
 def test_an_example_is_started_by_its_name():
     arguments = [str(SCRIPT), "hello_world", "--port", "0", "--host", "127.0.0.1"]
-    assert started(arguments, dict(os.environ)) in (b'{"status":"OK"}', b'{"status":"LOADING"}')
+    assert started(arguments, dict(os.environ)) in ("OK", "LOADING")
 
 
 def test_an_example_gets_the_arguments_that_are_its_own(tmp_path: Path):

@@ -56,9 +56,18 @@ def test_the_longest_line_is_the_relays():
 
 
 def test_an_error_is_an_event_of_its_own_kind():
-    frame = sse.error_event("broke at [DONE]\n")
+    frame = sse.error_event({"detail": "broke at [DONE]\n", "type": "ValueError"})
     assert frame.startswith(b"event: error\ndata: ")
     assert b"[DONE]" not in frame
     assert json.loads(frame.splitlines()[1].removeprefix(b"data: ")) == {
-        "detail": "broke at [DONE]\n"
+        "detail": "broke at [DONE]\n",
+        "type": "ValueError",
     }
+
+
+def test_an_error_that_no_line_can_hold_is_cut():
+    frame = sse.error_event({"detail": "x" * 100_000, "type": "ValueError"})
+    assert max(map(len, frame.split(b"\n"))) <= sse.MAX_LINE_BYTES
+    told = json.loads(frame.splitlines()[1].removeprefix(b"data: "))
+    assert set(told["detail"]) == {"x"}
+    assert told["type"] == "ValueError"

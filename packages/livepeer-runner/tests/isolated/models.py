@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, field_validator
 
 from livepeer.runner import LivePipeline
-from livepeer.runner._live.isolated.channel import Channel
+from livepeer.runner._isolation.channel import Channel
 from livepeer.runner._live.isolated.messages import Event, Failed, Interrupt, Result
 from livepeer.runner.frames import AudioFrame, VideoFrame
 from livepeer.trickle.media.memory import AudioDescription, describe

@@ -14,26 +14,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from livepeer.runner._isolation.backoff import Backoff
+from livepeer.runner._isolation.channel import BACKLOG_BYTES, Channel
+from livepeer.runner._isolation.codec import NoMessage, to_json
 from livepeer.runner._live.isolated.arena import SLOT_BYTES, Arena
-from livepeer.runner._live.isolated.backoff import Backoff
-from livepeer.runner._live.isolated.channel import BACKLOG_BYTES, Channel
 from livepeer.runner._live.isolated.hangs import Stopwatch
 from livepeer.runner._live.isolated.messages import (
+    CODEC,
     Data,
     Event,
     Failed,
     Fault,
-    NoMessage,
     Picture,
     Ready,
     Release,
     Reply,
     Result,
-    decode,
-    encode,
     from_fault,
     to_fault,
-    to_json,
 )
 from livepeer.runner.errors import HookFailed, InvalidParams, StageAway
 from livepeer.trickle.media.memory import AudioDescription
@@ -62,8 +60,8 @@ def two_arenas(slots: int) -> Iterator[tuple[Arena, Arena]]:
 
 @contextmanager
 def two_channels() -> Iterator[tuple[Channel, Channel]]:
-    ours, socket = Channel.pair()
-    theirs = Channel(socket)
+    ours, socket = Channel.pair(CODEC)
+    theirs = Channel(socket, CODEC)
     try:
         yield ours, theirs
     finally:
@@ -216,18 +214,18 @@ def test_a_peer_that_is_gone_is_no_error():
         bytes(range(200, 240)),
         pickle.dumps(Release(1)),
         b'["Release",1]',
-        encode(Release(1))[:-1],
-        encode(Release(1)) + b"\x00",
+        CODEC.encode(Release(1))[:-1],
+        CODEC.encode(Release(1)) + b"\x00",
     ],
     ids=["empty", "number", "noise", "pickle", "json", "cut", "more"],
 )
 def test_only_messages_are_read(data: bytes):
     with pytest.raises(NoMessage, match="is no message"):
-        decode(data)
+        CODEC.decode(data)
 
 
 def test_what_is_no_message_is_no_end_of_messages():
-    ours, socket = Channel.pair()
+    ours, socket = Channel.pair(CODEC)
     socket.sendall((5).to_bytes(4, "big") + b"noise" + (2**31).to_bytes(4, "big"))
     for _ in range(2):
         with pytest.raises(NoMessage, match="is no message"):
@@ -252,7 +250,7 @@ def test_what_is_no_message_is_no_end_of_messages():
 )
 def test_a_message_with_fields_of_other_types_is_none(message):
     with pytest.raises(NoMessage, match="is no message"):
-        decode(encode(message))
+        CODEC.decode(CODEC.encode(message))
 
 
 @pytest.mark.parametrize("value", [2**70, "\ud83d", {"deep": [1.5, None]}])
@@ -280,9 +278,9 @@ def test_exceptions_come_over_as_they_are():
     assert isinstance(from_fault(to_fault(StageAway("gone"))), StageAway)
     odd = to_fault(InvalidParams("no \ud83d", [{"loc": (object, 1), "msg": "\udc80"}]))
     assert isinstance(from_fault(odd), InvalidParams)
-    assert decode(encode(Reply(3, odd))) == Reply(3, odd)
+    assert CODEC.decode(CODEC.encode(Reply(3, odd))) == Reply(3, odd)
     fault = Fault("hook", "text", [], "")
-    assert decode(encode(Reply(3, fault))) == Reply(3, fault)
+    assert CODEC.decode(CODEC.encode(Reply(3, fault))) == Reply(3, fault)
 
 
 def test_the_wait_grows_only_where_one_failure_follows_another():

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from livepeer.runner import PipelineSpec, PipelineState, Settings
+from livepeer.runner._isolation.faults import is_fatal
 from livepeer.runner._live.isolated.host import IsolatedHost
-from livepeer.runner._live.isolated.messages import is_fatal
 from livepeer.runner._stream import Stream
 from livepeer.runner.errors import (
     HookFailed,

@@ -323,6 +323,20 @@ async def test_compressed_answers_are_unpacked(network: Network, runner: FakeRun
     assert "Content-Encoding" not in answer.headers
 
 
+async def test_an_error_that_is_no_text_keeps_its_bytes(
+    network: Network, runner: FakeRunner
+) -> None:
+    async def odd(_: web.Request) -> web.Response:
+        return web.Response(status=400, body=b"\xff\xfe")
+
+    runner.replies["/x"] = odd
+    await network.register("c1", runner.url)
+    for base, newlines in ((network.orchestrator, b"\n"), (network.gateway, b"\n\n")):
+        url = base + "/process/request/x"
+        async with network.session.post(url, headers=network.header()) as answer:
+            assert (answer.status, await answer.read()) == (400, b"\xff\xfe" + newlines)
+
+
 async def test_bodies_beyond_the_limit_are_refused(
     make_network: MakeNetwork, runner: FakeRunner
 ) -> None:

@@ -21,8 +21,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from livepeer.runner._context import context
     from livepeer.runner.batch import Pipeline
     from livepeer.runner.decorator import pipeline
+    from livepeer.runner.endpoints import endpoint
+    from livepeer.runner.errors import InputError
+    from livepeer.runner.files import ContentType, File
     from livepeer.runner.live import LivePipeline
     from livepeer.runner.params import BaseParams
     from livepeer.runner.serving import make_app, serve
@@ -32,11 +36,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseParams",
+    "ContentType",
+    "File",
+    "InputError",
     "LivePipeline",
     "Pipeline",
     "PipelineSpec",
     "PipelineState",
     "Settings",
+    "context",
+    "endpoint",
     "make_app",
     "model_dir",
     "pipeline",
@@ -45,11 +54,16 @@ __all__ = [
 
 _HOME = {
     "BaseParams": "params",
+    "ContentType": "files",
+    "File": "files",
+    "InputError": "errors",
     "LivePipeline": "live",
     "Pipeline": "batch",
     "PipelineSpec": "spec",
     "PipelineState": "state",
     "Settings": "settings",
+    "context": "_context",
+    "endpoint": "endpoints",
     "make_app": "serving",
     "model_dir": "settings",
     "pipeline": "decorator",

@@ -7,9 +7,13 @@ import logging
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, cast
 
+from livepeer.runner.endpoints import mark_of
 from livepeer.runner.errors import PipelineDefinitionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from livepeer.runner.batch import Pipeline
     from livepeer.runner.live import LivePipeline
 
 _log = logging.getLogger(__name__)
@@ -23,6 +27,8 @@ _HOOKS = {
     "setup": "()",
     "teardown": "()",
 }
+_BATCH_HOOKS = ("setup", "teardown", "healthcheck")
+_BATCH_NAMES = (*_BATCH_HOOKS, "predict", "prepare_models", "router")
 _ALIKE = 0.85
 
 
@@ -44,9 +50,7 @@ def check_constructor(
     """
     missing: list[str] = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
-        raise PipelineDefinitionError(
-            f"{cls.__name__}{where} has no {missing[0]}(): define it in the class"
-        )
+        raise _no_method(cls, where, missing[0])
     try:
         signature = inspect.signature(cls)
     except ValueError:
@@ -109,7 +113,8 @@ def check_hooks(pipeline: LivePipeline | type[LivePipeline]) -> None:
         pipeline: The class, or an instance, which may have hooks of its own.
 
     Raises:
-        PipelineDefinitionError: A hook takes other arguments, or `Params` is no Pydantic model.
+        PipelineDefinitionError: A hook takes other arguments, `Params` is no Pydantic model, or a
+            method is marked with `@endpoint`.
     """
     from pydantic import BaseModel  # lazy: `serve` is imported before anything is served
 
@@ -119,11 +124,64 @@ def check_hooks(pipeline: LivePipeline | type[LivePipeline]) -> None:
         raise PipelineDefinitionError(
             f"{cls.__name__}.Params is no Pydantic model: derive it from livepeer.runner.BaseParams"
         )
+    _check_no_endpoints(cls)
     for name, takes in _HOOKS.items():
         _check_arguments(cls, name, takes, bound=not isinstance(pipeline, type), of=pipeline)
+    _warn_of_names(cls, _HOOKS)
+
+
+def check_batch_hooks(pipeline: Pipeline | type[Pipeline]) -> None:
+    """See that the hooks beside `predict()` can be called as they are, and warn of names that are
+    almost those of hooks.
+
+    Args:
+        pipeline: The class, or an instance, which may have hooks of its own.
+
+    Raises:
+        PipelineDefinitionError: A hook takes arguments.
+    """
+    cls = pipeline if isinstance(pipeline, type) else type(pipeline)
+    for name in _BATCH_HOOKS:
+        _check_arguments(cls, name, "()", bound=not isinstance(pipeline, type), of=pipeline)
+    _warn_of_names(cls, _BATCH_NAMES)
+
+
+def _no_method(cls: type[object], where: str, name: str) -> PipelineDefinitionError:
+    alike = get_close_matches(name, _methods_of(cls), 1)
+    meant = f"rename {alike[0]}(), if that is meant, or " if alike else ""
+    return PipelineDefinitionError(
+        f"{cls.__name__}{where} has no {name}(): {meant}define it in the class{_place(cls)}"
+    )
+
+
+def _methods_of(cls: type[object]) -> list[str]:
+    own = vars(cls).items()
+    return [name for name, value in own if callable(value) and not isinstance(value, type)]
+
+
+def _place(cls: type[object]) -> str:
+    """Where a class begins, as messages have it; nothing where there is no source."""
+    try:
+        return f" ({inspect.getsourcefile(cls)}:{inspect.getsourcelines(cls)[1]})"
+    except (OSError, TypeError, SyntaxError):
+        return ""
+
+
+def _check_no_endpoints(cls: type[object]) -> None:
+    for above in cls.__mro__:
+        for name, value in vars(above).items():
+            if callable(value) and mark_of(value) is not None:
+                raise PipelineDefinitionError(
+                    f"{cls.__name__}.{name}() is marked with @endpoint, and a live pipeline has no"
+                    " endpoints: take it away, or derive the class from livepeer.runner.Pipeline"
+                )
+
+
+def _warn_of_names(cls: type[object], known: Iterable[str]) -> None:
+    names = frozenset(known)
     for name, value in vars(cls).items():
-        alike = get_close_matches(name, _HOOKS, 1, _ALIKE)
-        if alike and name not in _HOOKS and callable(value):
+        alike = get_close_matches(name, names, 1, _ALIKE)
+        if alike and name not in names and callable(value) and mark_of(value) is None:
             _log.warning(
                 "%s.%s() is never called: did you mean %s()?", cls.__name__, name, alike[0]
             )

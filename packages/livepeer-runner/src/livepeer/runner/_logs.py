@@ -1,4 +1,4 @@
-"""What a runner's log looks like, and which stream a line is about."""
+"""What a runner's log looks like, and which stream or request a line is about."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import logging
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from livepeer.runner._context import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -17,6 +19,10 @@ STREAM_ID: ContextVar[str | None] = ContextVar("the stream that is worked for", 
 Tasks, `asyncio.to_thread` and callbacks of a loop take it over from where they are made; a bare
 thread does not, and has to be run within `contextvars.copy_context()`.
 """
+
+REQUEST_ID: ContextVar[str | None] = ContextVar("the request that is answered", default=None)
+"""The request that lines of this task or thread are about, taken over as `STREAM_ID` is. That one
+wins: a stream is longer than the request that begins it."""
 
 _MAX_ID = 64
 
@@ -56,7 +62,8 @@ def configure(settings: LogSettings) -> None:
     All goes through the root logger, uvicorn's lines too. A program that set it up before keeps
     its own handlers and level, unless the format or the level was given as a setting: then the
     format replaces the handlers that write to the console, and the level the root's. Whatever
-    the handlers are, each record gets the attribute `stream_id` (None outside of a stream).
+    the handlers are, each record gets the attributes `stream_id` (None outside of a stream) and
+    `request_id` (None outside of a request).
     Calling it again replaces what it did before.
     """
     root = logging.getLogger()
@@ -84,13 +91,14 @@ class _TextStream(Protocol):
 
 
 class _TextFormatter(logging.Formatter):
-    """One line of text, with the stream in brackets."""
+    """One line of text, with the stream or the request in brackets."""
 
     def usesTime(self) -> bool:  # noqa: N802 - logging's name
         return True
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        about = _shown(getattr(record, "stream_id", None))
+        stream_id = getattr(record, "stream_id", None)
+        about = _shown(stream_id or getattr(record, "request_id", None))
         return f"{record.asctime} {record.levelname} {record.name}:{about} {record.message}"
 
 
@@ -114,7 +122,14 @@ def _console(log_format: Literal["text", "json", "auto"]) -> _Console:
 def _json_formatter() -> logging.Formatter:
     from pythonjsonlogger.json import JsonFormatter  # lazy: most runners log text
 
-    return JsonFormatter(
+    class Formatter(JsonFormatter):
+        def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+            # Unlike a stream's, it is there only where there is one: most lines have none.
+            if log_data.get("request_id", "") is None:
+                del log_data["request_id"]
+            return super().process_log_record(log_data)
+
+    return Formatter(
         "%(levelname)s %(name)s %(message)s",
         rename_fields={"levelname": "level", "name": "logger"},
         timestamp="timestamp",
@@ -130,7 +145,14 @@ def _consoles(root: logging.Logger) -> Iterator[logging.Handler]:
 
 
 def _mark(record: logging.LogRecord) -> bool:
-    """Give a record its stream; one that names its own keeps it."""
+    """Give a record its stream and its request; one that names its own keeps it."""
     if not hasattr(record, "stream_id"):
         record.stream_id = STREAM_ID.get()
+    if not hasattr(record, "request_id"):
+        record.request_id = None if getattr(record, "stream_id", None) else _request_id()
     return True
+
+
+def _request_id() -> str | None:
+    call = CURRENT.get()
+    return REQUEST_ID.get() if call is None else call.request_id

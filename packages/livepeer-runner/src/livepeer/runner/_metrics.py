@@ -156,6 +156,16 @@ class LiveMetrics:
         self._refused: Counter[str] = Counter()
         self._restarts = 0
 
+    @property
+    def capacity(self) -> int:
+        """How many streams may run at a time."""
+        return self._capacity
+
+    @property
+    def sessions(self) -> int:
+        """How many run."""
+        return len(self._running)
+
     def add(self, stats: Counted) -> None:
         """A session began."""
         self._running[id(stats)] = stats

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
 from livepeer.runner._definition import (
+    check_batch_hooks,
     check_constructor,
     check_frames_in_flight,
     check_hooks,
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     `@pipeline` makes of a plain one; at run time it has to be a pipeline's."""
 
 
+_BASES = (Pipeline, LivePipeline)
+
+
 class ServeTarget:
     """One pipeline, not yet made where it was given by its class or its name.
 
@@ -34,6 +38,7 @@ class ServeTarget:
         name: The capability's name, as given; the class's name where none was.
         isolated: The hooks run in a process of their own, which imports `spec`.
         spec: How the class is imported; None for an instance that was not made by a spec.
+        pooled: It answers calls in several processes, which import `spec`.
         initial_params: Values below those that the caller of a stream sends.
     """
 
@@ -43,12 +48,14 @@ class ServeTarget:
         *,
         spec: PipelineSpec | None,
         isolated: bool = False,
+        pooled: bool = False,
         named: bool = True,
         made_of: type[Pipeline | LivePipeline] | Pipeline | LivePipeline | None = None,
     ) -> None:
         self.name = name
         self.spec = spec
         self.isolated = isolated
+        self.pooled = pooled
         self._named = named
         self._made_of = made_of
 
@@ -70,7 +77,8 @@ class ServeTarget:
     @property
     def description(self) -> str:
         """What the class says of itself; nothing while it is not imported here."""
-        return "" if self._made_of is None else inspect.getdoc(self.load()) or ""
+        own = None if self._made_of is None else vars(self.load()).get("__doc__")
+        return inspect.cleandoc(own or "")
 
     def load(self) -> type[Pipeline | LivePipeline]:
         """The class; its module is imported when it is first asked for, and no instance made.
@@ -86,11 +94,13 @@ class ServeTarget:
     def pipeline(self) -> Pipeline | LivePipeline:
         """The instance; made, and its module imported, when it is first asked for.
 
+        Of what is pooled it is one whose constructor has not run: for what the class says.
+
         Raises:
             PipelineDefinitionError: The class does not load, or its constructor failed.
         """
         if isinstance(self._made_of, type):
-            self._made_of = make(self._made_of)
+            self._made_of = _shape(self._made_of) if self.pooled else make(self._made_of)
         elif self._made_of is None:
             assert self.spec is not None
             self._made_of = load_pipeline(self.spec)
@@ -98,12 +108,15 @@ class ServeTarget:
 
 
 def resolve(
-    target: Servable | ServeTarget, isolation: Literal["auto", "thread", "process"] = "auto"
+    target: Servable | ServeTarget,
+    isolation: Literal["auto", "thread", "process"] = "auto",
+    workers: int = 1,
 ) -> ServeTarget:
     """Decide what is served and where its hooks run.
 
     With `auto` a spec runs in a process of its own, and a class or an instance on a thread of this
-    one. Batch pipelines always run here.
+    one. Batch pipelines run here, or in as many processes as there are `workers` where these are
+    more than one.
 
     Raises:
         PipelineDefinitionError: It is no pipeline, or cannot run where it should.
@@ -111,19 +124,21 @@ def resolve(
     if isinstance(target, ServeTarget):
         return target
     if isinstance(target, PipelineSpec):
-        check_initial_params(target, target.load_params())
-        return ServeTarget(target.name, spec=target, isolated=isolation != "thread")
+        return _resolve_spec(target, isolation, workers)
     if isinstance(target, type):
-        return _resolve_class(pipeline_class(target), isolation)
+        return _resolve_class(pipeline_class(target), isolation, workers)
     cls = pipeline_class(type(target))
+    if workers > 1 and not issubclass(cls, LivePipeline):
+        raise PipelineDefinitionError(
+            f"an instance of {cls.__name__} cannot be in {workers} processes: hand over the class"
+            f" ({cls.__name__}), or leave `workers` at 1"
+        )
     if issubclass(cls, LivePipeline) and isolation == "process":
         raise PipelineDefinitionError(
             f"an instance of {cls.__name__} cannot run in a process of its own: hand over the class"
             f" ({cls.__name__}) or a PipelineSpec"
         )
-    if isinstance(target, LivePipeline):
-        check_frames_in_flight(target)
-        check_hooks(target)
+    _check(target)
     own = vars(target).get("spec", vars(cls).get("spec"))
     spec = own if isinstance(own, PipelineSpec) else None
     name = spec.name if spec else cls.__name__
@@ -173,9 +188,7 @@ def make(cls: type[Pipeline | LivePipeline], where: str = "") -> Pipeline | Live
         raise PipelineDefinitionError(
             f"{cls.__name__}(){where} failed: {type(error).__name__}: {error}"
         ) from error
-    if isinstance(made, LivePipeline):
-        check_frames_in_flight(made)
-        check_hooks(made)
+    _check(made)
     return made
 
 
@@ -185,7 +198,7 @@ def pipeline_class(cls: type[object]) -> type[Pipeline | LivePipeline]:
     Raises:
         PipelineDefinitionError: It is not; the text names the mend.
     """
-    if not issubclass(cls, (Pipeline, LivePipeline)):
+    if not issubclass(cls, _BASES):
         raise _no_pipeline(cls)
     return cls
 
@@ -199,7 +212,8 @@ def prepare_hook(
         PipelineDefinitionError: It cannot be called on the class.
     """
     own: object = inspect.getattr_static(cls, "prepare_models", None)
-    if own is None or own is inspect.getattr_static(LivePipeline, "prepare_models"):
+    ours = (inspect.getattr_static(base, "prepare_models", None) for base in _BASES)
+    if own is None or any(own is one for one in ours):
         return None
     check_prepare(cls)
     hook: Callable[[], Awaitable[None] | None] = getattr(cls, "prepare_models")  # noqa: B009
@@ -235,24 +249,68 @@ def check_initial_params(spec: PipelineSpec, model: type[BaseModel] | None) -> N
             ) from None
 
 
+def _resolve_spec(
+    spec: PipelineSpec, isolation: Literal["auto", "thread", "process"], workers: int
+) -> ServeTarget:
+    check_initial_params(spec, spec.load_params())
+    if isolation != "thread":
+        return ServeTarget(spec.name, spec=spec, isolated=True)
+    if workers > 1:
+        cls = pipeline_class(spec.load())
+        if issubclass(cls, Pipeline):
+            _check(cls)
+            return ServeTarget(spec.name, spec=spec, pooled=True, made_of=cls)
+    return ServeTarget(spec.name, spec=spec)
+
+
+def _check(pipeline: Pipeline | LivePipeline | type[Pipeline]) -> None:
+    if isinstance(pipeline, LivePipeline):
+        check_frames_in_flight(pipeline)
+        check_hooks(pipeline)
+    else:
+        check_batch_hooks(pipeline)
+
+
 def _resolve_class(
-    cls: type[Pipeline | LivePipeline], isolation: Literal["auto", "thread", "process"]
+    cls: type[Pipeline | LivePipeline],
+    isolation: Literal["auto", "thread", "process"],
+    workers: int,
 ) -> ServeTarget:
     check_constructor(cls)
     if not issubclass(cls, LivePipeline):
-        return ServeTarget(cls.__name__, spec=None, named=False, made_of=cls)
+        return _resolve_batch(cls, pooled=workers > 1)
     check_frames_in_flight(cls)
     check_hooks(cls)
     spec = spec_of(cls)
     named = spec is vars(cls).get("spec")
     name = spec.name if named else cls.__name__
     isolated = isolation == "process"
-    if isolated and "<" in spec.pipeline_cls:
+    if isolated:
+        _check_findable(cls, spec.pipeline_cls)
+    return ServeTarget(name, spec=spec, isolated=isolated, named=named, made_of=cls)
+
+
+def _resolve_batch(cls: type[Pipeline], *, pooled: bool) -> ServeTarget:
+    spec = None
+    if pooled:
+        path = path_of(cls)
+        _check_findable(cls, path)
+        _check(cls)
+        spec = PipelineSpec(kebab(cls.__name__), path)
+    return ServeTarget(cls.__name__, spec=spec, pooled=pooled, named=False, made_of=cls)
+
+
+def _check_findable(cls: type[object], path: str) -> None:
+    if "<" in path:
         raise PipelineDefinitionError(
             f"{cls.__name__} is defined inside a function, where a process of its own cannot find"
-            " it: move it to the top of its module"
+            " it: move it to the top of its module, or give what `adapt()` made a name there, as in"
+            f" `class {cls.__name__}Served(adapt({cls.__name__})): ...`"
         )
-    return ServeTarget(name, spec=spec, isolated=isolated, named=named, made_of=cls)
+
+
+def _shape(cls: type[Pipeline | LivePipeline]) -> Pipeline | LivePipeline:
+    return cls.__new__(cls)
 
 
 def _no_pipeline(cls: type[object]) -> PipelineDefinitionError:

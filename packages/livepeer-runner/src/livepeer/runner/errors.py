@@ -11,18 +11,27 @@ RunnerError
 ├── StageAway               (RuntimeError)     the model is being loaded, or gone: 503
 ├── InvalidResult           (TypeError)        predict() returned what it does not declare: 500
 ├── InvalidParams           (ValueError)       the caller's values do not fit: 422
+├── InputError              (ValueError)       the author says so of a caller's values: 400, or
+│                                              another 4xx that a subclass names
+├── Unauthorized            (PermissionError)  the bearer token is missing or wrong: 401
+├── BodyTooLarge            (ValueError)       the request is larger than the limit: 413
+├── BodyTooSlow             (TimeoutError)     the request did not come in in time: 408
+├── UnsupportedEncoding     (ValueError)       the request is compressed: 415
 ├── AtCapacity              (RuntimeError)     no slot and no place in the queue: 503
+├── OutOfMemory             (MemoryError)      the GPU has not enough memory for the call: 503
+├── DeadlinePassed          (TimeoutError)     the call took longer than it may: 504
 ├── SessionExists           (RuntimeError)     a stream of that id is running: 409
 ├── NoSession               (LookupError)      no stream of that id: 404
 └── RegistrationError       (ConnectionError)  the orchestrator did not take the registration
 ```
 
-The statuses are those of the HTTP face, which turns these into `{"detail": ...}`.
+The statuses are those of the HTTP face, which turns these into
+`{"detail": ..., "type": ..., "request_id": ...}`; `type` is the name of the class.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +109,52 @@ class InvalidParams(RunnerError, ValueError):
 
 def _place(error: Mapping[str, object]) -> tuple[object, ...]:
     loc = error.get("loc", ())
-    return loc if isinstance(loc, tuple) else (loc,)
+    return cast("tuple[object, ...]", loc) if isinstance(loc, tuple) else (loc,)
+
+
+class InputError(RunnerError, ValueError):
+    """Raise it in `predict()` where the caller's values cannot be worked on; its text is answered.
+
+    A gateway hands a status below 500 to its caller, and asks another orchestrator for any other:
+    what fails everywhere should not be tried everywhere.
+
+    Attributes:
+        status: The status of the answer; a subclass may name another one from 400 to 499, but not
+            401, which tells an orchestrator that the capability is gone.
+    """
+
+    status: ClassVar[int] = 400
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if not 400 <= cls.status <= 499 or cls.status == 401:
+            raise TypeError(
+                f"{cls.__name__}.status is {cls.status}: write one from 400 to 499, but not 401"
+            )
+
+
+class Unauthorized(RunnerError, PermissionError):
+    """The bearer token is missing, or is not the one that callers must have."""
+
+
+class BodyTooLarge(RunnerError, ValueError):
+    """The request is larger than the runner takes."""
+
+
+class BodyTooSlow(RunnerError, TimeoutError):
+    """The body of a request did not come in in time."""
+
+
+class UnsupportedEncoding(RunnerError, ValueError):
+    """The body of a request has a `Content-Encoding`, of which none is read."""
+
+
+class OutOfMemory(RunnerError, MemoryError):
+    """The GPU has not enough memory for a call; a smaller one, or a later one, may fit."""
+
+
+class DeadlinePassed(RunnerError, TimeoutError):
+    """A call took longer than it may."""
 
 
 class AtCapacity(RunnerError, RuntimeError):

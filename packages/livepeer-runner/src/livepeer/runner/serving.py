@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from livepeer.runner.settings import Settings
 
 __all__ = ["ServeTarget", "loading", "make_app", "resolve", "serve"]
+
+_log = logging.getLogger(__name__)
 
 
 def make_app(pipeline: Servable, settings: Settings | None = None) -> FastAPI:
@@ -79,31 +82,36 @@ def serve(
         pipeline: What `@pipeline` made, a `Pipeline` or a `LivePipeline` (the class, or an
             instance), or a `PipelineSpec`. Which of them decides where the hooks of a live one
             run; see `Settings.isolation`.
-        host: Address to listen on, in the place of the setting's; that is 0.0.0.0 by default,
-            because a runner usually lives in a container and must be reached from outside.
+        host: Address to listen on, in the place of the setting's, which is loopback by default,
+            and all interfaces in a container.
         port: Port to listen on, in the place of the setting's, which is 5000 by default.
         settings: Options; read from the environment when not given.
 
     Raises:
-        SystemExit: With a non-zero status when the class or a setting is wrong, the port is in
-            use, `prepare_models()` failed (one line on standard error each), or `setup()` failed.
-            With status 0 when the models are prepared.
+        SystemExit: With a non-zero status when the class or a setting is wrong, the address cannot
+            be had, `prepare_models()` failed (one line on standard error each), or `setup()`
+            failed. With status 0 when the models are prepared.
     """
     if is_loading():
         return
-    from livepeer.runner._server.uvicorn import bind, serve_until_stopped
-    from livepeer.runner.settings import load_settings
+    from livepeer.runner._server.uvicorn import bind, event_loop, serve_until_stopped
+    from livepeer.runner.settings import load_settings, misspelt_variables
 
     try:
         chosen = load_settings(host=host, port=port) if settings is None else settings
         given = {"host": host or chosen.host, "port": chosen.port if port is None else port}
         chosen = chosen.model_copy(update=given)
         configure(chosen)
+        for told in misspelt_variables():
+            _log.warning("%s", told)
         if chosen.prepare_models or FLAG in sys.argv[1:]:
             sys.exit(prepare(pipeline, chosen))
         served = _to_serve(pipeline, chosen, alone=True)
-        with bind(chosen.host, chosen.port) as sock:
-            asyncio.run(serve_until_stopped(served, chosen, sock))
+        with (
+            bind(chosen.host, chosen.port) as sock,
+            asyncio.Runner(loop_factory=event_loop(served.live)) as runner,
+        ):
+            runner.run(serve_until_stopped(served, chosen, sock))
     except (PipelineDefinitionError, PortInUse, SettingsError) as exc:
         sys.exit(f"error: {exc}")
     except SetupFailed:
@@ -129,7 +137,7 @@ def prepare(pipeline: Servable, settings: Settings) -> int:
 
 def _to_serve(pipeline: Servable, settings: Settings, *, alone: bool = False) -> ServeTarget:
     _publish(settings)
-    target = resolve(pipeline, settings.isolation)
+    target = resolve(pipeline, settings.isolation, settings.workers)
     if alone and target.live:
         _allocator.configure()
     # Of one that is isolated, its own process sees to it.

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from livepeer.runner.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_PREFIX: Final = "LIVEPEER_"
+_NEAR: Final = 0.65
+"""How much two names have in common, as difflib counts, where one may be meant for the other."""
 
 Seconds = Annotated[float, Field(ge=0)]
 
 
+def _listed(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(item for item in (part.strip() for part in value.split(",")) if item)
+    return value
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
+
+
+_CONTAINER_FILES = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
+
+def _host() -> str:
+    """Loopback, or in a container all interfaces, since nobody could reach it there otherwise."""
+    contained = any(file.exists() for file in _CONTAINER_FILES)
+    return "0.0.0.0" if contained or "KUBERNETES_SERVICE_HOST" in os.environ else "127.0.0.1"
 
 
 LogFormat = Annotated[Literal["text", "json", "auto"], BeforeValidator(_lower)]
@@ -29,11 +61,11 @@ class Settings(BaseSettings):
 
     Each field is read from the environment variable `LIVEPEER_` plus its name in upper case,
     unless other names are given; arguments win over the environment. Empty variables count as
-    absent.
+    absent. An argument that is no setting is refused.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LIVEPEER_",
+        env_prefix=_PREFIX,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -42,8 +74,9 @@ class Settings(BaseSettings):
     )
 
     # Serving
-    host: str = "0.0.0.0"
-    """Address to listen on; all interfaces by default, since a container must be reached."""
+    host: str = Field(default_factory=_host)
+    """Address to listen on; by default loopback, and in a container (Docker, Podman, Kubernetes)
+    all interfaces, `0.0.0.0`."""
     port: int = Field(5000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     keep_alive_s: int = Field(75, gt=60)
@@ -57,12 +90,27 @@ class Settings(BaseSettings):
     default `capability_name`, or the pipeline's own name."""
     version: str | None = Field(None, validation_alias=AliasChoices("VERSION", "LIVEPEER_VERSION"))
     """What `/version` answers, a semantic version; by default that of livepeer-runner."""
+    token_file: Path | None = None
+    """Where the bearer token of a registration is written for its owner to read, with mode 0600; by
+    default a file of this process in the runtime folder of the user. The log says where."""
     max_body_bytes: int = Field(64 * 1024 * 1024, ge=1)
     """Largest request body; a larger one is refused with 413."""
+    body_timeout_s: float = Field(60.0, gt=0)
+    """How long the head of a request may take to come in, and then the body of a call, which is
+    refused with 408 after it."""
+    write_timeout_s: float = Field(60.0, gt=0)
+    """How long a caller may take nothing of an answer that waits for him; then he counts as one who
+    has left."""
     drain_timeout_s: int = Field(30, ge=0)
     """How long running requests may go on after the order to stop."""
+    teardown_timeout_s: float = Field(30.0, gt=0)
+    """How long the end of the pipeline may take, `teardown()` included, before the process ends
+    without it."""
     setup_failure_linger_s: Seconds = 5.0
     """How long `/health` shows ERROR after `setup()` failed, before the process ends."""
+    tracing: bool = False
+    """Make an OpenTelemetry span of each request that does work, and send it where
+    `OTEL_EXPORTER_OTLP_ENDPOINT` says; needs `livepeer-runner[otel]`."""
 
     # Models
     model_dir: Path = Field(
@@ -75,7 +123,7 @@ class Settings(BaseSettings):
     """Run the class's `prepare_models()` and end, instead of serving; as `--prepare-models`."""
 
     # What the runner tells of itself
-    log_format: LogFormat = "text"
+    log_format: LogFormat = "auto"
     """`text`, `json` (one object a line), or `auto`: text on a terminal, JSON elsewhere."""
     log_level: LogLevel = "info"
     """Least severe level that is logged: `debug`, `info`, `warning`, `error`, `critical`."""
@@ -87,8 +135,30 @@ class Settings(BaseSettings):
     # Batch
     concurrency: int = Field(1, ge=1)
     """Calls of `predict()` that run at the same time."""
-    queue: int = Field(16, ge=0)
-    """Requests that may wait for a slot; the next one is refused with 503."""
+    workers: int = Field(1, ge=1, le=64)
+    """Model processes of a batch pipeline; 1 runs the model in this process. The capacity is
+    `workers` times `concurrency`."""
+    queue: int = Field(0, ge=0)
+    """Requests that may wait for a slot; the next one is refused with 503, so that the gateway asks
+    another orchestrator."""
+    predict_timeout_s: Seconds = 0.0
+    """How long a call of `predict()` may take, its wait in the queue included, before its caller is
+    answered 504; 0 for no limit. The slot is free when the work has really ended; with several
+    `workers`, a model process in which it has not within `stop_timeout_s` more is ended and
+    replaced."""
+    sse_keep_alive_s: float = Field(15.0, gt=0)
+    """Time without an item after which a stream gets a comment, so that nobody in between ends the
+    connection."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Origins whose pages may call the runner from a browser, with commas between; `*` for all of
+    them."""
+    healthcheck_interval_s: float = Field(10.0, gt=0)
+    """Time between two calls of the author's `healthcheck()`."""
+    healthcheck_timeout_s: float = Field(5.0, gt=0)
+    """How long `healthcheck()` may take before the pipeline counts as not well."""
+    out_of_memory_limit: int = Field(2, ge=1)
+    """Calls in a row that a GPU's memory does not suffice for, before `/health` says ERROR. Each is
+    answered 503."""
     first_item_wait_s: Seconds = 0.5
     """How long the first item of a generator is awaited before the headers are sent, so that an
     early failure keeps its status."""
@@ -170,7 +240,8 @@ class Settings(BaseSettings):
         True,
         validation_alias=AliasChoices("CAPABILITY_TOKEN", "LIVEPEER_CAPABILITY_TOKEN"),
     )
-    """Take only requests with the bearer token that is made for, and sent with, a registration."""
+    """Take only requests with the bearer token that is made for, and sent with, a registration;
+    without it `auth_token`, where there is one, is registered."""
     capability_description: str = Field(
         "",
         validation_alias=AliasChoices("CAPABILITY_DESCRIPTION", "LIVEPEER_CAPABILITY_DESCRIPTION"),
@@ -181,7 +252,8 @@ class Settings(BaseSettings):
         ge=1,
         validation_alias=AliasChoices("CAPABILITY_CAPACITY", "LIVEPEER_CAPABILITY_CAPACITY"),
     )
-    """Jobs that the orchestrator may offer at the same time."""
+    """Jobs that the orchestrator may offer at the same time; of a batch pipeline by default as many
+    as can run, which is `workers` times `concurrency`."""
     capability_price: Decimal = Field(
         Decimal(0),
         ge=0,
@@ -203,6 +275,19 @@ class Settings(BaseSettings):
     withdraw_timeout_s: float = Field(3.0, gt=0)
     """Time to unregister when stopping."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _are_settings(cls, given: Mapping[str, object]) -> Mapping[str, object]:
+        """Refuse a name that nobody reads: it may be the misspelt one of a token."""
+        for name in given:
+            if name not in cls.model_fields and name not in _aliases():
+                raise PydanticCustomError(
+                    "unknown_setting",
+                    "{name} is no setting{hint}",
+                    {"name": name, "hint": _hint(name, cls.model_fields)},
+                )
+        return given
+
 
 def load_settings(**options: object) -> Settings:
     """Read the settings from the environment; options that are not None win.
@@ -216,9 +301,27 @@ def load_settings(**options: object) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as exc:
         faults = "; ".join(
-            f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in exc.errors()
+            ": ".join(filter(None, (".".join(map(str, error["loc"])), error["msg"])))
+            for error in exc.errors()
         )
         raise SettingsError(f"settings are not valid: {faults}") from None
+
+
+def misspelt_variables() -> list[str]:
+    """What to tell of each variable of the environment that is close to one that is read, but none.
+
+    Those that are close to none may be somebody else's.
+    """
+    known = _variables()
+    names = [name.removeprefix(_PREFIX) for name in known if name.startswith(_PREFIX)]
+    told: list[str] = []
+    for variable in os.environ:
+        name = variable.upper()
+        if not name.startswith(_PREFIX) or name in known:
+            continue
+        near = get_close_matches(name.removeprefix(_PREFIX), names, n=1, cutoff=_NEAR)
+        told += [f"{variable} is no setting; did you mean {_PREFIX}{one}?" for one in near]
+    return told
 
 
 def model_dir() -> Path:
@@ -230,3 +333,21 @@ def model_dir() -> Path:
         SettingsError: A variable of the environment does not fit.
     """
     return load_settings().model_dir
+
+
+def _variables() -> set[str]:
+    """The variables that settings are read from."""
+    return {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _aliases()
+
+
+def _aliases() -> set[str]:
+    """Those that have other names than their settings."""
+    aliases = (field.validation_alias for field in Settings.model_fields.values())
+    return {
+        str(name) for alias in aliases if isinstance(alias, AliasChoices) for name in alias.choices
+    }
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name.lower(), list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -145,7 +145,9 @@ def import_file(path: Path) -> ModuleType:
     if name in sys.modules:
         name = f"{name}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not path.is_file():
+        raise PipelineDefinitionError(f"there is no file {path}")
+    if spec is None or spec.loader is None:
         raise PipelineDefinitionError(f"{path} is not a Python file")
     # What the author imports from beside the file.
     if str(path.parent) not in sys.path:

@@ -27,10 +27,13 @@ class Refusal(Exception):
 
 
 def error(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """A text error: the text and a newline, whatever type the headers named before."""
+    """A text error: the text and a newline, whatever type the headers named before.
+
+    What of it was no UTF-8, decoded with `surrogateescape`, goes out as the bytes that it was.
+    """
     return web.Response(
         status=status,
-        body=(text + "\n").encode(),
+        body=(text + "\n").encode("utf-8", "surrogateescape"),
         headers={
             **(headers or {}),
             "Content-Type": sniff.TEXT,

@@ -90,7 +90,7 @@ class Batch:
         except calls.CallError as reason:
             return error(500, str(reason), headers | _BALANCE)
         if answer.status > 399:
-            return error(answer.status, data.decode("utf-8", "replace"), headers | _BALANCE)
+            return error(answer.status, data.decode("utf-8", "surrogateescape"), headers | _BALANCE)
         # Any other success becomes 200, and no other header survives.
         return web.Response(body=data, headers=headers | _BALANCE)
 

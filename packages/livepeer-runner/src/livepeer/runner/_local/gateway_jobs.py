@@ -123,7 +123,7 @@ class GatewayBatch:
             logger.warning("%s answered %d", offer.url, answer.status)
             return None
         if answer.status > 399:
-            return error(answer.status, data.decode("utf-8", "replace"))
+            return error(answer.status, data.decode("utf-8", "surrogateescape"))
         # The type is not copied but sniffed: JSON becomes plain text.
         return raw(200, data, _headers(answer, offer))
 

@@ -20,6 +20,7 @@ from .orchestrator import make_orchestrator
 from .settings import LocalSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from .keys import Signer, Verifier
@@ -43,6 +44,8 @@ class LocalNetwork:
         verify: Check signatures, and let the gateway sign with a throw-away key.
         allow_remote: Listen on an address that other machines can reach.
         settings: Intervals and limits.
+        other_orchestrators: URLs of more orchestrators that the gateway knows, without a trailing
+            slash.
 
     Raises:
         RemoteBindRefused: `host` is not loopback.
@@ -59,6 +62,7 @@ class LocalNetwork:
         verify: bool = False,
         allow_remote: bool = False,
         settings: LocalSettings | None = None,
+        other_orchestrators: Sequence[str] = (),
     ) -> None:
         if not allow_remote and not _is_loopback(host):
             raise RemoteBindRefused(host)
@@ -68,6 +72,7 @@ class LocalNetwork:
         self._signer: Signer = ThrowAwayKey() if verify else NoKey()
         self._host = host
         self._ports = (orchestrator_port, gateway_port)
+        self._others = tuple(other_orchestrators)
         self._stack = AsyncExitStack()
         self._orchestrator_url = ""
         self._gateway_url = ""
@@ -93,7 +98,8 @@ class LocalNetwork:
             sockets = [stack.enter_context(_listen(self._host, port)) for port in self._ports]
             self._orchestrator_url, self._gateway_url = (_url(bound) for bound in sockets)
             orchestrator = make_orchestrator(self._orchestrator_url, self._verifier, self._settings)
-            gateway = make_gateway([self._orchestrator_url], self._signer, self._settings)
+            known = [self._orchestrator_url, *self._others]
+            gateway = make_gateway(known, self._signer, self._settings)
             for app, bound in zip((orchestrator, gateway), sockets, strict=True):
                 await self._serve(stack, app, bound)
             self._stack = stack.pop_all()

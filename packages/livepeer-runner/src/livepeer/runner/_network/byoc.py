@@ -180,7 +180,7 @@ def byoc_registrar(settings: Settings, name: str) -> ByocRegistrar:
         price=_price(settings.capability_price, settings.capability_currency),
         currency=settings.capability_currency,
         description=settings.capability_description,
-        token=secrets.token_urlsafe(32) if settings.capability_token else "",
+        token=_token(settings),
     )
     return ByocRegistrar(capability, settings)
 
@@ -191,6 +191,14 @@ def _own_url(settings: Settings) -> str:
     host = socket.gethostname() if everywhere else settings.host
     url = settings.capability_url or f"http://{host}:{settings.port}"
     return url.rstrip("/")  # the orchestrator would ask for `//predict`
+
+
+def _token(settings: Settings) -> str:
+    if settings.capability_token:
+        return secrets.token_urlsafe(32)
+    # Of a runner that asks for its operator's token, an orchestrator without one gets a 401 at the
+    # first job, and drops the capability.
+    return settings.auth_token.get_secret_value() if settings.auth_token else ""
 
 
 def _price(price: Decimal, currency: str) -> Fraction:

@@ -1,17 +1,23 @@
-"""Read the signature of `predict()` once, and refuse every mistake that can be seen then."""
+"""Read signatures once, at start, and refuse every mistake that can be seen then."""
 
 from __future__ import annotations
 
+import functools
 import inspect
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
-from pydantic.errors import PydanticUserError
-
-from livepeer.runner._schema.annotations import item_of, resolve, stream_kind
+from livepeer.runner._schema.adapters import adapter_of, extra_of
+from livepeer.runner._schema.annotations import bare, item_of, members_of, read_kind, resolve
+from livepeer.runner._schema.body import read_body
 from livepeer.runner._schema.contract import Contract
-from livepeer.runner._schema.defaults import check_default
-from livepeer.runner.errors import PipelineDefinitionError
+from livepeer.runner._schema.forms import form_fields
+from livepeer.runner._schema.json_schema import schema_of
+from livepeer.runner._schema.names import names_taken
+from livepeer.runner._schema.receivers import check_receiver
+from livepeer.runner._schema.routes import endpoints_of
+from livepeer.runner._schema.site import Site
+from livepeer.runner.files import OCTETS, ContentType, File
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,136 +27,103 @@ if TYPE_CHECKING:
 _NO_FIELD = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.POSITIONAL_ONLY)
 
 
+def contracts_of(pipeline: Pipeline) -> list[Contract]:
+    """The contracts of all that callers may call: `predict()`, then what `@endpoint` marks.
+
+    Raises:
+        PipelineDefinitionError: A signature or a path cannot be served as it is written; the text
+            names the class, the line and the mend.
+    """
+    marked = endpoints_of(type(pipeline))
+    named = [_read(pipeline, method, path) for method, path in marked.items()]
+    return [read_contract(pipeline), *named]
+
+
 def read_contract(pipeline: Pipeline) -> Contract:
     """Derive the contract of a pipeline from its `predict()`.
 
     Raises:
         PipelineDefinitionError: The signature cannot be served; the text names the class, the
-            parameter and the mend.
+            parameter, its file and line, and the mend.
     """
-    owner = type(pipeline).__name__
-    predict = pipeline.predict
+    return _read(pipeline, "predict", "/predict")
+
+
+def _read(pipeline: Pipeline, method: str, path: str) -> Contract:
+    function: Callable[..., object] = getattr(pipeline, method)
+    site = Site(type(pipeline), method, function)
+    check_receiver(site)
     try:
-        signature = inspect.signature(predict)
-    except (NameError, ValueError) as exc:
-        raise PipelineDefinitionError(
-            f"{owner}.predict() has no readable signature: {exc}; it needs `self` and named"
-            " parameters"
+        signature = inspect.signature(function)
+    except (NameError, ValueError, TypeError) as exc:
+        raise site.refuse(
+            f"it has no readable signature: {exc}; it needs `self` and named parameters"
         ) from exc
-    parameters = [_resolved(owner, predict, p) for p in signature.parameters.values()]
-    returns = resolve(owner, predict, "return", signature.return_annotation)
-    streams, result = stream_kind(predict, returns), returns
-    if streams:
-        result = item_of(returns)
-    whole = _whole_body(parameters)
-    if whole is None:
-        body, fields = _derived_model(owner, parameters)
-    else:
-        body, fields = whole[1], dict[str, str]()
+    parameters = [_resolved(site, one) for one in signature.parameters.values()]
+    returns = resolve(site, "return", signature.return_annotation)
+    kind = read_kind(site, returns)
+    result = item_of(returns) if kind.streams else returns
+    result_adapter = adapter_of(site, "return", result, "serialization")
+    body = read_body(site, parameters)
+    body_adapter = adapter_of(site, "", body.model, "validation")
     return Contract(
-        owner=owner,
-        summary=inspect.cleandoc(predict.__doc__ or ""),
-        body=body,
-        whole=whole[0] if whole else None,
-        fields=fields,
-        annotated=any(p.annotation is not inspect.Parameter.empty for p in parameters),
+        owner=type(pipeline).__name__,
+        method=method,
+        path=path,
+        summary=_summary(function),
+        body=body.model,
+        extra=extra_of(body_adapter),
+        whole=body.whole,
+        default=body.default,
+        fields=body.fields,
+        form=form_fields(schema_of(body_adapter, "validation")),
+        taken=names_taken(function, body.fields),
+        annotated=not parameters or any(map(_is_annotated, parameters)),
         result=result,
-        result_adapter=_adapter(owner, "the return annotation", result),
-        streams=streams,
-        blocking=not (inspect.iscoroutinefunction(predict) or inspect.isasyncgenfunction(predict)),
+        result_adapter=result_adapter,
+        raw=None if kind.streams else _raw(returns),
+        nothing=NoneType in get_args(returns),
+        streams=kind.streams,
+        blocking=kind.blocking,
     )
 
 
-def _resolved(
-    owner: str, predict: Callable[..., object], parameter: inspect.Parameter
-) -> inspect.Parameter:
+def _resolved(site: Site, parameter: inspect.Parameter) -> inspect.Parameter:
     if parameter.kind in _NO_FIELD:
         star = "*" if parameter.kind is inspect.Parameter.VAR_POSITIONAL else ""
-        raise PipelineDefinitionError(
-            f"{owner}.predict(): parameter `{star}{parameter.name}` is only positional, but a"
-            " request has fields by name; give it a name of its own, without `*` or `/`"
+        raise site.refuse(
+            f"parameter `{star}{parameter.name}` is only positional, but a request has fields by"
+            " name; give it a name of its own, without `*` or `/`",
+            parameter.name,
         )
     if parameter.annotation is inspect.Parameter.empty:
         return parameter
-    return parameter.replace(
-        annotation=resolve(owner, predict, parameter.name, parameter.annotation)
-    )
+    return parameter.replace(annotation=resolve(site, parameter.name, parameter.annotation))
 
 
-def _whole_body(parameters: list[inspect.Parameter]) -> tuple[str, type[BaseModel]] | None:
-    """The one parameter that is a model, and so receives the body as it is."""
-    if len(parameters) != 1 or parameters[0].kind is inspect.Parameter.VAR_KEYWORD:
+def _is_annotated(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation is not inspect.Parameter.empty
+
+
+def _summary(function: Callable[..., object]) -> str:
+    text = function.__doc__ or ""
+    return "" if text == functools.partial.__doc__ else inspect.cleandoc(text)
+
+
+def _raw(returns: object) -> str | None:
+    """The content type of an answer that is bytes, or perhaps nothing, and not JSON."""
+    found = [_raw_alone(one) for one in members_of(returns)]
+    if not found or None in found:
         return None
-    annotation: object = parameters[0].annotation
-    if get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return parameters[0].name, annotation
-    return None
+    return found[0] if len(set(found)) == 1 else OCTETS
 
 
-def _derived_model(
-    owner: str, parameters: list[inspect.Parameter]
-) -> tuple[type[BaseModel], dict[str, str]]:
-    """Make the model of bare parameters: the name of each is the name of its field."""
-    fields: dict[str, str] = {}
-    definitions: dict[str, Any] = {}  # create_model()'s own type
-    extra: Any = None
-    for parameter in parameters:
-        unannotated = parameter.annotation is inspect.Parameter.empty
-        annotation: Any = Any if unannotated else parameter.annotation
-        _adapter(owner, f"parameter `{parameter.name}`", annotation)
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            extra = annotation
-            continue
-        check_default(owner, parameter.name, annotation, parameter.default)
-        field = _field_name(parameter.name)
-        fields[parameter.name] = field
-        definitions[field] = (annotation, _field_default(parameter.default))
-    parameter_of = {field: parameter for parameter, field in fields.items()}
-    config = ConfigDict(
-        title=f"{owner}Request",
-        extra="forbid" if extra is None else "allow",
-        protected_namespaces=(),
-        alias_generator=lambda field: parameter_of.get(field, field),
-    )
-    if extra is None:
-        return create_model(f"{owner}Request", __config__=config, **definitions), fields
-    # Values of `**kwargs` are validated by its annotation.
-    base = type(
-        "_Extra",
-        (BaseModel,),
-        {
-            "__annotations__": {"__pydantic_extra__": dict[str, extra]},
-            "__module__": __name__,
-            "model_config": config,
-        },
-    )
-    model: type[BaseModel] = create_model(f"{owner}Request", __base__=base, **definitions)
-    return model, fields
-
-
-def _field_name(parameter: str) -> str:
-    """Keep clear of names that mean something to BaseModel, such as `json` and `copy`."""
-    if parameter.startswith("_") or hasattr(BaseModel, parameter):
-        return f"field_{parameter.lstrip('_')}"
-    return parameter
-
-
-def _field_default(default: object) -> object:
-    if default is inspect.Parameter.empty:
-        return Field()  # and not `...`, which would hide a default inside `Annotated`
-    if isinstance(default, bytes):
-        # Pydantic would document the decoded bytes, or fail where they are no text.
-        return Field(default_factory=lambda: default)
-    return default
-
-
-def _adapter(owner: str, where: str, annotation: Any) -> TypeAdapter[object]:
-    try:
-        return TypeAdapter(annotation)
-    except (PydanticUserError, TypeError) as exc:
-        raise PipelineDefinitionError(
-            f"{owner}.predict(): {where} is {annotation!r}, which JSON cannot carry;"
-            " use JSON types, Pydantic models, or `Base64Bytes` for binary"
-        ) from exc
+def _raw_alone(returns: object) -> str | None:
+    inner = bare(returns)
+    if inner is not bytes and not (isinstance(inner, type) and issubclass(inner, File)):
+        return None
+    said = get_args(returns)[1:] if get_origin(returns) is Annotated else ()
+    media_type = next((one.media_type for one in said if isinstance(one, ContentType)), None)
+    # Bytes that have a form of their own in JSON, as `Base64Bytes` have.
+    encoded = inner is bytes and any(hasattr(one, "__get_pydantic_core_schema__") for one in said)
+    return media_type or (None if encoded else OCTETS)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastapi import APIRouter
 
+    from livepeer.runner._batch_metrics import Load
     from livepeer.runner._metrics import LiveMetrics
+    from livepeer.runner._server.caller import WorkerReport
     from livepeer.runner.state import PipelineState
 
 
@@ -17,6 +21,16 @@ class Engine(Protocol):
     @property
     def metrics(self) -> LiveMetrics | None:
         """What its sessions count; None where it has none."""
+        ...
+
+    @property
+    def load(self) -> Load:
+        """What runs and waits at the moment."""
+        ...
+
+    @property
+    def workers(self) -> Sequence[WorkerReport]:
+        """What there is to tell of each model process of a batch pipeline."""
         ...
 
     async def setup(self) -> None:

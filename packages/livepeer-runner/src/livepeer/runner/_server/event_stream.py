@@ -1,111 +1,155 @@
-"""The answer of a generator: an event stream that never lies about how it ended."""
+"""The items of a generator as server-sent events, as they come."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from starlette.responses import Response
-
-from livepeer.runner._server import problems, sse
+from livepeer.runner._server import sse
 from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
+    from types import TracebackType
 
-    from starlette.types import Receive, Scope, Send
+    from livepeer.runner._server.answer import Answer
 
-    from livepeer.runner._server.gate import Gate
-
-_HEADERS = [
-    (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_GAP_S: Final = 0.001
+_MOST: Final = 64 * 1024
 
 
-class EventStream(Response):
-    """Sends framed events as they come, and one `[DONE]` at the end, whatever happened.
+async def relay(
+    answer: Answer,
+    source: AsyncGenerator[list[bytes], None],
+    first_wait_s: float,
+    keep_alive_s: float,
+) -> None:
+    """Send the items of a source, those that are ready together with one write; then close it.
 
-    The headers wait up to `first_wait_s` for the first event, so that an early failure keeps its
-    status; a later one is an error event. A caller who leaves closes the source. The slot of the
-    gate is held until the source is closed.
+    The headers wait for the first item, so that an early failure keeps its status. The end of the
+    stream is left to who called.
+
+    Args:
+        answer: Where they go.
+        source: Compact JSON, one text an item.
+        first_wait_s: How long the headers wait at most.
+        keep_alive_s: After how much silence a comment is sent.
+
+    Raises:
+        UnsplittableItem: No line of a stream can hold an item; the headers are out.
+        Exception: What the source raised.
+    """
+    async with (
+        _Pulse(answer, first_wait_s, keep_alive_s),
+        aclosing(source),
+        _Gathered(answer) as out,
+    ):
+        async for items in source:
+            for item in items:
+                out.add(sse.event(item))
+            await out.settle()
+
+
+class _Gathered:
+    """Sends at most once a millisecond, for to send costs more than most items.
+
+    What comes after a longer silence goes at once. As a context: at its end all is sent, unless
+    the stream is cancelled.
     """
 
-    media_type = "text/event-stream"
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+        self._size = 0
+        self._last = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending: asyncio.Task[None] | None = None
 
-    def __init__(
+    async def __aenter__(self) -> _Gathered:
+        return self
+
+    async def __aexit__(
         self,
-        where: str,
-        gate: Gate,
-        open_source: Callable[[], AsyncGenerator[bytes, None]],
-        first_wait_s: float,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
     ) -> None:
-        super().__init__()
-        self._where = where
-        self._gate = gate
-        self._open_source = open_source
+        if self._timer is not None:
+            self._timer.cancel()
+        if error is not None and not isinstance(error, Exception):
+            await cancel_and_wait(self._sending)
+            return
+        if self._sending is not None:
+            await self._sending
+        # An item that no line can hold is the stream's failure, and is told in it.
+        if self._held or isinstance(error, sse.UnsplittableItem):
+            await self._send()
+
+    def add(self, frame: bytes) -> None:
+        """Take an event."""
+        self._held.append(frame)
+        self._size += len(frame)
+
+    async def settle(self) -> None:
+        """Send what was taken, or see to it that it is sent soon."""
+        silent_s = self._loop.time() - self._last
+        if silent_s >= _GAP_S or self._size >= _MOST:
+            await self._send()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_GAP_S - silent_s, self._later)
+
+    def _later(self) -> None:
+        self._timer = None
+        # While one waits for a caller who reads slowly, what comes is held up to the limit.
+        if self._held and (self._sending is None or self._sending.done()):
+            self._sending = self._loop.create_task(self._drain())
+
+    async def _drain(self) -> None:
+        while self._held:
+            await self._send()
+
+    async def _send(self) -> None:
+        frames, self._held = self._held, []
+        self._size = 0
+        self._last = self._loop.time()
+        await self._answer.more(b"".join(frames))
+
+
+class _Pulse:
+    """What a stream says while its source is silent: its headers, and now and then a comment."""
+
+    def __init__(self, answer: Answer, first_wait_s: float, keep_alive_s: float) -> None:
+        self._answer = answer
         self._first_wait_s = first_wait_s
-        self._started = False
-        self._starting = asyncio.Lock()
+        self._keep_alive_s = keep_alive_s
+        self._task: asyncio.Task[None] | None = None
 
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the stream to its end, or until the caller leaves.
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        # Most streams have begun before it beats for the first time, and many are over.
+        self._timer = loop.call_later(self._first_wait_s, self._start)
 
-        Raises:
-            HTTPException: The source failed before anything was sent.
-            AtCapacity: No slot was free, and no place in the queue.
-        """
-        gone = asyncio.create_task(_disconnected(receive))
-        relay = asyncio.create_task(self._admit_and_relay(send))
-        try:
-            await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not relay.done():
-                await cancel_and_wait(relay)
-            await cancel_and_wait(gone)
-        if not relay.cancelled():
-            relay.result()
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            await cancel_and_wait(self._task)
 
-    async def _admit_and_relay(self, send: Send) -> None:
-        async with self._gate.slot():
-            headers = asyncio.create_task(self._send_headers_later(send))
-            try:
-                await self._relay(send)
-            finally:
-                await cancel_and_wait(headers)
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._beat())
 
-    async def _send_headers_later(self, send: Send) -> None:
-        await asyncio.sleep(self._first_wait_s)
-        await self._send_headers(send)
-
-    async def _send_headers(self, send: Send) -> None:
-        async with self._starting:
-            if not self._started:
-                await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-                self._started = True
-
-    async def _relay(self, send: Send) -> None:
-        try:
-            async with aclosing(self._open_source()) as source:
-                async for chunk in source:
-                    if not self._started:
-                        await self._send_headers(send)
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        except Exception as exc:
-            failure = problems.author_failure(self._where, exc)
-            if not self._started:
-                # An item that no line can carry is the stream's failure, and is told in it.
-                if not isinstance(exc, sse.UnsplittableItem):
-                    raise failure from exc
-                await self._send_headers(send)
-            body = sse.error_event(str(failure.detail))
-            await send({"type": "http.response.body", "body": body, "more_body": True})
-        await self._send_headers(send)
-        await send({"type": "http.response.body", "body": sse.DONE, "more_body": False})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._answer.begin()
+        while not self._answer.ended:
+            silent_s = loop.time() - self._answer.sent_at
+            if silent_s >= self._keep_alive_s:
+                await self._answer.keep_alive()
+            else:
+                await asyncio.sleep(self._keep_alive_s - silent_s)

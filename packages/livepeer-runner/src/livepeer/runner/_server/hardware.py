@@ -28,6 +28,20 @@ class _GPU(BaseModel):
     memory_free: int = Field(description="Bytes; 0 where the driver does not say")
 
 
+class GPU(_GPU):
+    """One GPU."""
+
+    index: int = Field(description="As `CUDA_VISIBLE_DEVICES` counts them")
+
+
+class Hardware(BaseModel):
+    """The GPUs of this machine and what drives them."""
+
+    driver: str | None = Field(None, description="Version of NVIDIA's driver; absent without one")
+    cuda: str | None = Field(None, description="The newest CUDA that the driver can serve")
+    gpus: list[GPU]
+
+
 class GPUComputeInfo(_GPU):
     """What a GPU can do."""
 
@@ -52,6 +66,19 @@ def gpu_stats() -> dict[str, GPUUtilizationInfo]:
     """What the GPUs are doing, by their index ("0", "1", …). Blocks: call it from a thread."""
     with _nvml() as nvml:
         return {} if nvml is None else dict(_utilization(nvml))
+
+
+def hardware() -> Hardware:
+    """The GPUs, for people. Blocks: call it from a thread."""
+    with _nvml() as nvml:
+        if nvml is None:
+            return Hardware(driver=None, cuda=None, gpus=[])
+        gpus = [GPU(index=int(index), **known) for index, _, known in _devices(nvml)]
+        driver = _ask(nvml, "nvmlSystemGetDriverVersion")
+        cuda: int | None = _ask(nvml, "nvmlSystemGetCudaDriverVersion_v2")
+        # NVML's word for CUDA 12.4 is 12040.
+        shown = None if cuda is None else f"{cuda // 1000}.{cuda % 1000 // 10}"
+        return Hardware(driver=driver, cuda=shown, gpus=gpus)
 
 
 def _compute(nvml: ModuleType) -> Generator[tuple[str, GPUComputeInfo], None, None]:
@@ -110,10 +137,10 @@ def _devices(nvml: ModuleType) -> Generator[tuple[str, object, dict[str, Any]], 
         yield str(index), device, known
 
 
-def _ask(nvml: ModuleType, question: str, device: object) -> Any:
+def _ask(nvml: ModuleType, question: str, *device: object) -> Any:
     """The answer, or None: a GPU cut in slices has no rates, one in a chip no memory of its own."""
     try:
-        return getattr(nvml, question)(device)
+        return getattr(nvml, question)(*device)
     except nvml.NVMLError as error:
         _log.debug("%s: %s", question, error)
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
+from livepeer.runner._batch_metrics import Load
 from livepeer.runner._live.manager import SessionManager
 from livepeer.runner._server.stream import BYOCSessionSource
 from livepeer.runner._server.worker import WorkerSessionSource
@@ -28,6 +29,8 @@ class LiveEngine:
         settings: Capacity, intervals and policies.
         metrics: Where sessions are counted.
     """
+
+    workers = ()
 
     def __init__(
         self, host: StageHost, name: str, settings: Settings, metrics: LiveMetrics
@@ -65,6 +68,11 @@ class LiveEngine:
     def message(self) -> str | None:
         """What there is to know of the model's state."""
         return self._host.message
+
+    @property
+    def load(self) -> Load:
+        """Streams that run; none ever waits."""
+        return Load(self.metrics.sessions, 0, self.metrics.capacity)
 
     def router(self) -> APIRouter:
         """The routes of the session sources."""

@@ -14,31 +14,36 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from livepeer.runner._batch_metrics import SECONDS, BatchMetrics
 from livepeer.runner._metrics import BOUNDS_S, STEPS, DropReason, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from prometheus_client import Metric
 
+    from livepeer.runner._batch_metrics import Load, Served
     from livepeer.runner._metrics import LiveMetrics, Reading
 
 _DIRECTIONS = ("in", "out")
 
 
 class Exposition:
-    """The process, and where there is a source its live sessions.
+    """The process, and what its live sessions or its requests counted.
 
-    The text is made when it is asked for; frames cost nothing here.
+    The text is made when it is asked for; frames and requests cost nothing here.
 
     Args:
-        source: Where live sessions are counted.
+        source: Where live sessions, or the requests of a batch pipeline, are counted.
+        load: What the runner does at the moment.
     """
 
-    def __init__(self, source: LiveMetrics | None) -> None:
+    def __init__(self, source: LiveMetrics | BatchMetrics, load: Callable[[], Load]) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        if source is not None:
+        if isinstance(source, BatchMetrics):
+            self._registry.register(_BatchCollector(source, load))
+        else:
             self._registry.register(_LiveCollector(source))
 
     def text(self, accept: str) -> tuple[bytes, str]:
@@ -62,6 +67,41 @@ class _LiveCollector(Collector):
         yield from _sessions(reading)
         yield from _media(reading)
         yield from _times(reading.totals.durations)
+
+
+class _BatchCollector(Collector):
+    """A reading of the requests. The routes are those of the application, never a caller's path."""
+
+    def __init__(self, source: BatchMetrics, load: Callable[[], Load]) -> None:
+        self._source = source
+        self._load = load
+
+    def collect(self) -> Generator[Metric, None, None]:
+        load = self._load()
+        yield Gauge("livepeer_requests_running", "Calls that run", load.running)
+        yield Gauge("livepeer_requests_waiting", "Calls that wait for a slot", load.waiting)
+        yield Gauge("livepeer_requests_limit", "Calls that may run at a time", load.slots)
+        yield from _requests(self._source.read())
+
+
+def _requests(served: Served) -> Generator[Metric, None, None]:
+    requests = Counter("livepeer_requests", "Requests answered", labels=("route", "status"))
+    for (route, status), count in served.requests.items():
+        requests.add_metric((route, str(status)), count)
+    yield requests
+    seconds = HistogramMetricFamily(
+        "livepeer_request_seconds",
+        "Time of a request, from its first byte to the last of its answer",
+        labels=("route",),
+    )
+    for route, counts in served.counts.items():
+        _add_counts(seconds, (route,), SECONDS, counts, served.sums_s[route])
+    yield seconds
+    yield Counter(
+        "livepeer_out_of_memory",
+        "Calls that a GPU's memory did not suffice for",
+        served.out_of_memory,
+    )
 
 
 def _sessions(reading: Reading) -> Generator[Metric, None, None]:
@@ -138,6 +178,15 @@ def _counted(name: str, text: str, label: str, counts: Mapping[str, int]) -> Cou
 
 
 def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
-    bounds = (*(str(bound) for bound in BOUNDS_S), "+Inf")
-    counts = accumulate(histogram.counts)
-    family.add_metric(labels, list(zip(bounds, counts, strict=True)), histogram.sum_s)
+    _add_counts(family, labels, BOUNDS_S, histogram.counts, histogram.sum_s)
+
+
+def _add_counts(
+    family: HistogramMetricFamily,
+    labels: tuple[str, ...],
+    bounds: Sequence[float],
+    counts: Sequence[int],
+    sum_s: float,
+) -> None:
+    texts = (*(str(bound) for bound in bounds), "+Inf")
+    family.add_metric(labels, list(zip(texts, accumulate(counts), strict=True)), sum_s)

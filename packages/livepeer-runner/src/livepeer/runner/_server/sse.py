@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_LINE_BYTES = 65_535
 """Longest line without its newline that the relay passes on."""
@@ -17,6 +21,8 @@ DONE = b"data: [DONE]\n\n"
 """The last event of every stream."""
 
 _DATA = b"data: "
+_ERROR = b"event: error\n"
+_CUT = 1000
 _ROOM = MAX_LINE_BYTES - len(_DATA)
 
 # JSON tokens: a string, a piece of structure, or a run of anything else (number, literal).
@@ -43,9 +49,20 @@ def event(payload: bytes) -> bytes:
     return b"".join(_DATA + line + b"\n" for line in _split(payload)) + b"\n"
 
 
-def error_event(detail: str) -> bytes:
-    """Frame an error that happened after the headers were sent."""
-    return b"event: error\n" + event(json.dumps({"detail": detail[:1000]}).encode())
+def error_event(problem: Mapping[str, object]) -> bytes:
+    """Frame an error that happened after the headers were sent.
+
+    Args:
+        problem: What a body would say; a `detail` that no line can hold is cut.
+    """
+    try:
+        return _ERROR + event(_json(problem))
+    except UnsplittableItem:
+        return _ERROR + event(_json({**problem, "detail": str(problem["detail"])[:_CUT]}))
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _split(payload: bytes) -> list[bytes]:

@@ -22,7 +22,7 @@ from pydantic import (
 from starlette.responses import JSONResponse
 
 from livepeer.runner._network.sessions import Channels
-from livepeer.runner._schema.contract import MalformedBody
+from livepeer.runner._schema.faults import MalformedBody
 from livepeer.runner._server.raw import add_raw_route
 from livepeer.runner._server.urls import ChannelURL
 from livepeer.runner.errors import InvalidParams

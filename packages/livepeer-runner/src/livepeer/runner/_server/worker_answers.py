@@ -113,6 +113,8 @@ def _detail(body: bytes) -> JsonValue:
 
 
 def _text(detail: JsonValue) -> str:
+    if isinstance(detail, list) and all(isinstance(fault, dict) for fault in detail):
+        return faults_in_words(cast("list[dict[str, object]]", detail))
     return detail if isinstance(detail, str) else json.dumps(detail)
 
 

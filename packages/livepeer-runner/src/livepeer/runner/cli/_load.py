@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 DEFAULT_FILE = "pipeline.py"
 
 Loaded = Pipeline | LivePipeline | ServeTarget
-"""An instance, or what a process of its own will make."""
+"""An instance, or what processes of their own will make."""
+
+Isolation = Literal["auto", "thread", "process"]
 
 
-def load_pipeline(target: str, isolation: Literal["auto", "thread", "process"] = "auto") -> Loaded:
-    """Make an instance of the pipeline that a target names, or say how a process of its own does.
+def load_pipeline(target: str, isolation: Isolation = "auto", workers: int = 1) -> Loaded:
+    """Make an instance of the pipeline that a target names, or say how other processes do.
 
     Args:
         target: A folder with a `pipeline.py`, or a Python file, with `:Class` behind it to choose
             among several; or `module:Class`. A decorated function is a class of its name; a file
             may have a `PipelineSpec` in the place of a class.
         isolation: Where hooks run, as in the settings.
+        workers: Model processes of a batch pipeline, as in the settings.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -38,16 +41,14 @@ def load_pipeline(target: str, isolation: Literal["auto", "thread", "process"] =
     path_text, _, class_name = target.partition(":")
     path = Path(path_text)
     if class_name and not path.exists() and all(map(str.isidentifier, path_text.split("."))):
-        return _load_module(target, class_name, isolation)
+        return _load_module(target, class_name, isolation, workers)
     if path.is_dir():
         path = path / DEFAULT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     chosen = _choose(_import(path), path, class_name)
-    if isinstance(chosen, PipelineSpec):
-        return resolve(chosen, isolation)
-    if isolation == "process" and issubclass(chosen, LivePipeline):
-        return resolve(chosen, isolation)
+    if isinstance(chosen, PipelineSpec) or _is_made_elsewhere(chosen, isolation, workers):
+        return resolve(chosen, isolation, workers)
     try:
         return make(chosen, f" in {path}")
     except PipelineDefinitionError as error:
@@ -57,14 +58,22 @@ def load_pipeline(target: str, isolation: Literal["auto", "thread", "process"] =
         raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
 
 
-def _load_module(
-    target: str, class_name: str, isolation: Literal["auto", "thread", "process"]
-) -> Loaded:
+def _is_made_elsewhere(
+    cls: type[Pipeline | LivePipeline], isolation: Isolation, workers: int
+) -> bool:
+    return isolation == "process" if issubclass(cls, LivePipeline) else workers > 1
+
+
+def _load_module(target: str, class_name: str, isolation: Isolation, workers: int) -> Loaded:
     # As `python -m` finds modules, and not only where the command is installed.
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     spec = PipelineSpec(kebab(class_name), target)
-    return resolve(spec, isolation) if isolation == "process" else make(pipeline_class(spec.load()))
+    if isolation == "process":
+        return resolve(spec, isolation)
+    cls = pipeline_class(spec.load())
+    made_elsewhere = _is_made_elsewhere(cls, isolation, workers)
+    return resolve(cls, isolation, workers) if made_elsewhere else make(cls)
 
 
 def _import(path: Path) -> ModuleType:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from livepeer.runner import _allocator
 from livepeer.runner._local.errors import LocalNetworkError, PortInUse as LocalPortInUse
 from livepeer.runner._local.network import LocalNetwork
+from livepeer.runner._logs import configure
 from livepeer.runner._server.uvicorn import bind, running
 from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
-from livepeer.runner.settings import load_settings
+from livepeer.runner.settings import load_settings, misspelt_variables
 from livepeer.trickle.aio import cancel_and_wait
 
 from ._caller import StreamCall, check_client, run_caller
@@ -34,10 +35,13 @@ if TYPE_CHECKING:
 
     from ._load import Loaded
 
+_log = logging.getLogger(__name__)
+
 _PORTS = (5000, 8935, 9935)
 _STATS_INTERVAL_S = 0.25
 _INTERRUPTED = 130
 _DRAIN_S = 2
+_LOG_FORMAT = "log_format"
 
 
 class UsageError(Exception):
@@ -88,11 +92,11 @@ class Request:
 
     def fits(self, pipeline: Loaded) -> None:
         """Raise `UsageError` when the pipeline is of the other kind than the options."""
-        name = resolve(pipeline).name
-        if isinstance(pipeline, Pipeline) and self.input is not None:
-            raise UsageError(f"{name} is a batch pipeline: use --call, not --input")
-        if not isinstance(pipeline, Pipeline) and self.call is not None:
-            raise UsageError(f"{name} is a live pipeline: use --input, not --call")
+        target = resolve(pipeline)
+        if not target.live and self.input is not None:
+            raise UsageError(f"{target.name} is a batch pipeline: use --call, not --input")
+        if target.live and self.call is not None:
+            raise UsageError(f"{target.name} is a live pipeline: use --input, not --call")
 
 
 def run_dev(request: Request) -> int:
@@ -109,7 +113,12 @@ def run_dev(request: Request) -> int:
         request.check()
         if request.once:
             check_client()
-        pipeline = load_pipeline(request.path, load_settings().isolation)
+        settings = load_settings()
+        if _LOG_FORMAT in settings.model_fields_set:
+            configure(settings)
+        for told in misspelt_variables():
+            _log.warning("%s", told)
+        pipeline = load_pipeline(request.path, settings.isolation, settings.workers)
         request.fits(pipeline)
         if resolve(pipeline).live:
             _allocator.configure()
@@ -130,7 +139,8 @@ def run_dev(request: Request) -> int:
 def _told(error: Exception, request: Request) -> str:
     """The error for whoever typed the command."""
     if isinstance(error, SetupFailed):
-        return f"{error}: {error.__cause__}"
+        cause = error.__cause__
+        return f"{error}" if str(cause) == str(error) else f"{error}: {cause}"
     if isinstance(error, PortInUse):
         return f"--port: {error}"
     if isinstance(error, LocalPortInUse):
@@ -190,6 +200,7 @@ async def _work(request: Request, pipeline: Loaded, answers: int) -> int:
                 capability_token=False,
                 capability_name=name,
                 capability_url=f"http://127.0.0.1:{sock.getsockname()[1]}",
+                log_format=_log_format(),
                 live_policy="drop" if request.live else "wait",
                 stats_interval_s=_STATS_INTERVAL_S,
                 setup_failure_linger_s=0.0,
@@ -204,6 +215,12 @@ async def _work(request: Request, pipeline: Loaded, answers: int) -> int:
                 _show(pipeline, name, server, network)
                 await server.wait_over()
                 return 1
+
+
+def _log_format() -> str:
+    """Text for whoever sits before it, unless the environment says what it is to be."""
+    settings = load_settings()
+    return settings.log_format if _LOG_FORMAT in settings.model_fields_set else "text"
 
 
 def _caller_arguments(request: Request, name: str, network: LocalNetwork) -> list[str]:
@@ -226,11 +243,16 @@ def _show(
     server: RunningServer,
     network: LocalNetwork,
 ) -> None:
-    if isinstance(pipeline, Pipeline):
+    target = resolve(pipeline)
+    made = None if target.live else target.pipeline()
+    if isinstance(made, Pipeline):
         from livepeer.runner._schema.signature import read_contract
 
-        sample = payload(read_contract(pipeline).body.model_json_schema())
-        commands = batch_commands(name, network.gateway_url, sample)
+        contract = read_contract(made)
+        sample = payload(contract.body.model_json_schema())
+        files = [field for field in sample if contract.form[field].binary]
+        raw = contract.raw is not None
+        commands = batch_commands(name, network.gateway_url, sample, files=files, raw=raw)
     else:
         commands = live_commands(name, network.orchestrator_url)
     _say(

@@ -41,8 +41,23 @@ def _livepeer() -> list[str]:
     return ["uv", "run", "livepeer"] if "UV" in os.environ else ["livepeer"]
 
 
-def batch_commands(capability: str, gateway: str, body: dict[str, object]) -> list[str]:
-    """The call by `livepeer`, and the same by curl."""
+def batch_commands(
+    capability: str,
+    gateway: str,
+    body: Mapping[str, object],
+    *,
+    files: Sequence[str] = (),
+    raw: bool = False,
+) -> list[str]:
+    """The call by `livepeer`, and the same by curl; by curl alone where files go in or out.
+
+    Args:
+        capability: The name that is registered.
+        gateway: Its URL.
+        body: A payload that fits.
+        files: The fields of it that are files.
+        raw: Whether the answer is the bytes of one.
+    """
     text = json.dumps(body)
     job = {
         "request": "{}",
@@ -51,12 +66,25 @@ def batch_commands(capability: str, gateway: str, body: dict[str, object]) -> li
         "timeout_seconds": 60,
     }
     header = base64.b64encode(json.dumps(job).encode()).decode()
-    return [
-        shlex.join([*_livepeer(), "call", capability, text, "--gateway", gateway]),
-        shlex.join(
-            ["curl", f"{gateway}/process/request/predict", "-H", f"Livepeer: {header}", "-d", text]
-        ),
+    curl = [
+        *("curl", f"{gateway}/process/request/predict", "-H", f"Livepeer: {header}"),
+        *(_form(body, files) if files else ("-d", text)),
+        *(("-o", "OUT") if raw else ()),
     ]
+    call = [*_livepeer(), "call", capability, text, "--gateway", gateway]
+    return [shlex.join(command) for command in ((curl,) if files or raw else (call, curl))]
+
+
+def _form(body: Mapping[str, object], files: Sequence[str]) -> list[str]:
+    """Curl's options for a form; each FILE is for the reader to put in."""
+    options: list[str] = []
+    for name, value in body.items():
+        if name in files:
+            options += ["-F", f"{name}=@FILE"]
+        else:
+            text = value if isinstance(value, str) else json.dumps(value)
+            options += ["--form-string", f"{name}={text}"]
+    return options
 
 
 def live_commands(capability: str, orchestrator: str) -> list[str]:

@@ -20,6 +20,7 @@ from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.media import AudioFrame, BytePipe, MediaReader, VideoFrame
 
 from ._clip import read_clip
+from ._errors import Refused
 from ._serve import serve
 
 if TYPE_CHECKING:
@@ -39,20 +40,6 @@ _SETTINGS: Mapping[str, object] = {
     "output_linger_s": 0.5,
 }
 _POLL_S = 0.01
-
-
-class Refused(Exception):
-    """The runner refused a start or an update.
-
-    Attributes:
-        status: The HTTP status.
-        body: Its answer, JSON with a `detail`.
-    """
-
-    def __init__(self, verb: str, status: int, body: str) -> None:
-        super().__init__(f"{verb} was answered {status}: {body}")
-        self.status = status
-        self.body = body
 
 
 class LiveSession:

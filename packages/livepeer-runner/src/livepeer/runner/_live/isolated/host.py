@@ -6,27 +6,25 @@ import asyncio
 import itertools
 import json
 import logging
-import time
 from typing import TYPE_CHECKING, Final
 
-from livepeer.runner._live.isolated.backoff import Backoff
+from livepeer.runner._isolation.backoff import Backoff
+from livepeer.runner._isolation.faults import search_path
+from livepeer.runner._isolation.secrets import settings_without_secrets
+from livepeer.runner._isolation.supervisor import Supervisor
 from livepeer.runner._live.isolated.link import Link
 from livepeer.runner._live.isolated.messages import (
     Close,
     Hello,
     Model,
     Release,
-    search_path,
 )
-from livepeer.runner._live.isolated.secrets import settings_without_secrets
 from livepeer.runner._live.isolated.stage import IsolatedStage
 from livepeer.runner.errors import (
     PipelineDefinitionError,
     RunnerError,
-    SetupFailed,
     StageAway,
 )
-from livepeer.runner.state import PipelineState
 from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from livepeer.runner._stream import Stream
+    from livepeer.runner.errors import SetupFailed
     from livepeer.runner.settings import Settings
     from livepeer.runner.spec import PipelineSpec
     from livepeer.trickle.media import Kind
@@ -47,7 +46,7 @@ _SLOTS_PER_SESSION: Final = 96
 _MAX_SLOTS: Final = 1024
 
 
-class IsolatedHost:
+class IsolatedHost(Supervisor[Link]):
     """Keeps a model process alive, and the sessions' hooks in it.
 
     A process that ends, hangs or runs out of memory is replaced: `setup()` runs in a new one, then
@@ -59,9 +58,6 @@ class IsolatedHost:
             `hook_start_timeout_s` and `capability_capacity` are read here, and all but secrets
             are handed on.
         restarted: Called with each process that follows another.
-
-    Attributes:
-        restarts: How many processes followed another.
     """
 
     def __init__(
@@ -70,29 +66,22 @@ class IsolatedHost:
         settings: Settings,
         restarted: Callable[[], None] | None = None,
     ) -> None:
-        self.restarts = 0
+        super().__init__(
+            setup_timeout_s=settings.setup_timeout_s,
+            watch_s=min(1.0, settings.hook_timeout_s / 8),
+            backoff_s=settings.restart_backoff_s,
+        )
         self._spec = spec
         self._settings = settings
         self._restarted = restarted
-        self._state = PipelineState.LOADING
-        self._message: str | None = None
-        self._link: Link | None = None
         self._kinds: frozenset[Kind] = frozenset()
         self._frames_in_flight = 1
         self._stages: dict[int, IsolatedStage] = {}
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._supervisor: asyncio.Task[None] | None = None
-
-    @property
-    def state(self) -> PipelineState:
-        """OK when hooks can be called; LOADING, also after a crash; ERROR when `setup()` fails."""
-        return self._state
-
-    @property
-    def message(self) -> str | None:
-        """What happened to the last process, and when there is another."""
-        return self._message
+        self._ready: asyncio.Future[None]
+        self._hello: Hello
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -107,7 +96,7 @@ class IsolatedHost:
     @property
     def link(self) -> Link | None:
         """The process that can be used now."""
-        return None if self._link is None or self._link.lost else self._link
+        return self.life
 
     @property
     def pid(self) -> int | None:
@@ -121,10 +110,9 @@ class IsolatedHost:
             PipelineDefinitionError: The class cannot be loaded, or `initial_params` are not JSON;
                 the text names the mend.
         """
-        hello = self._hello()
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        supervising = self._supervise(hello, ready)
-        self._supervisor = asyncio.create_task(supervising, name="model supervisor")
+        self._hello = self._first_words()
+        ready = self._ready = asyncio.get_running_loop().create_future()
+        self._supervisor = asyncio.create_task(self.run(), name="model supervisor")
         # A supervisor that fails ends the wait, too.
         await asyncio.wait((ready, self._supervisor), return_when=asyncio.FIRST_COMPLETED)
         if not ready.done():
@@ -134,7 +122,7 @@ class IsolatedHost:
     async def close(self) -> None:
         """Run `teardown()`, and end the process."""
         await cancel_and_wait(self._supervisor, *self._tasks)
-        link = self._link
+        link = self._life
         if link is None:
             return
         link.send(Close())
@@ -144,7 +132,7 @@ class IsolatedHost:
         except TimeoutError:
             _log.error("teardown() did not return; the model process is ended")
             await link.finish("the runner stops")
-        self._link = None
+        self._life = None
 
     def stage(self, stream: Stream) -> IsolatedStage:
         """The hooks for one session; after `setup()`."""
@@ -156,81 +144,31 @@ class IsolatedHost:
         """A session is over."""
         self._stages.pop(number, None)
 
-    async def _supervise(self, hello: Hello, ready: asyncio.Future[None]) -> None:
-        backoff = Backoff(self._settings.restart_backoff_s)
-        for attempt in itertools.count():
-            if attempt:
-                self.restarts += 1
-                if self._restarted is not None:
-                    self._restarted()
-            worked_s: float | None = None
-            try:
-                link = await self._open(hello)
-            except PipelineDefinitionError as error:
-                reason = str(error)
-                if not ready.done():
-                    ready.set_exception(error)
-                    return
-            except SetupFailed as error:
-                reason = str(error)
-            else:
-                if not ready.done():
-                    ready.set_result(None)
-                began = time.monotonic()
-                reason = await self._watch(link)
-                worked_s = time.monotonic() - began
-            await self._pause(reason, backoff.next(worked_s), failed=worked_s is None)
+    def _make(self) -> Link:
+        return Link(self._hello, self._stream, self._settings.hook_timeout_s)
 
-    async def _open(self, hello: Hello) -> Link:
-        """A process in which `setup()` has returned.
-
-        Raises:
-            SetupFailed: It did not.
-            PipelineDefinitionError: There is nothing to set up.
-        """
-        limit = self._settings.setup_timeout_s
-        try:
-            link = Link(hello, self._stream, self._settings.hook_timeout_s)
-        except OSError as error:
-            raise SetupFailed(f"no process can be started: {error}") from error
-        try:
-            async with asyncio.timeout(limit):
-                opened = await asyncio.shield(link.opened)
-        except BaseException as error:
-            await link.finish("the runner stops")
-            if isinstance(error, TimeoutError):
-                raise SetupFailed(f"setup() took longer than {limit:g} s") from None
-            raise
+    def _came(self, life: Link) -> None:
+        opened = life.opened.result()
         self._kinds, self._frames_in_flight = _kinds(opened.kinds), opened.frames_in_flight
-        self._link, self._state, self._message = link, PipelineState.OK, None
         for stage in self._stages.values():
             if stage.wants_restart:
-                self._spawn(self._restart(stage, link))
-        return link
+                self._spawn(self._restart(stage, life))
+        if not self._ready.done():
+            self._ready.set_result(None)
 
-    async def _watch(self, link: Link) -> str:
-        """Until the process is gone; why."""
-        limit = self._settings.hook_timeout_s
-        while not link.ended.done():
-            await asyncio.wait((link.ended,), timeout=min(1.0, limit / 8))
-            if link.lost:
-                return await link.finish("the model process is gone")
-            if link.hang is not None:
-                return await link.finish(link.hang)
-        return link.ended.result()
+    def _failed(self, error: PipelineDefinitionError | SetupFailed) -> None:
+        if isinstance(error, PipelineDefinitionError) and not self._ready.done():
+            self._ready.set_exception(error)
+            raise error
 
-    async def _pause(self, reason: str, wait_s: float, *, failed: bool) -> None:
-        """What there is to tell, and the wait before the next process."""
-        self._link = None
-        when = f"in {wait_s:g} s" if wait_s else "now"
-        self._message = f"{reason}; it is started anew {when}"
-        # A crash is mended by the next setup(); a setup() that fails needs a person.
-        self._state = PipelineState.ERROR if failed else PipelineState.LOADING
-        _log.error("%s", self._message)
+    def _went(self, message: str) -> None:
         for stage in list(self._stages.values()):
             if stage.wants_restart:
-                stage.stream.report(self._message)
-        await asyncio.sleep(wait_s)
+                stage.stream.report(message)
+
+    def _restarting(self) -> None:
+        if self._restarted is not None:
+            self._restarted()
 
     async def _restart(self, stage: IsolatedStage, link: Link) -> None:
         """Start a session in a new process; again and again, for it goes on publishing."""
@@ -259,7 +197,7 @@ class IsolatedHost:
         stage = self._stages.get(number)
         return None if stage is None else stage.stream
 
-    def _hello(self) -> Hello:
+    def _first_words(self) -> Hello:
         spec, settings = self._spec, self._settings
         model = Model(
             spec.name,

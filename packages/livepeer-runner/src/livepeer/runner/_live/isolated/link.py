@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from livepeer.runner._isolation.process import describe_end
 from livepeer.runner._live.isolated.hangs import Stopwatch
 from livepeer.runner._live.isolated.messages import (
     SAME,
@@ -27,7 +28,7 @@ from livepeer.runner._live.isolated.messages import (
     from_fault,
     placed,
 )
-from livepeer.runner._live.isolated.process import ModelProcess, describe_end
+from livepeer.runner._live.isolated.process import FrameProcess
 from livepeer.runner._live.stage import Answer
 from livepeer.runner.errors import (
     HookFailed,
@@ -101,7 +102,7 @@ class Link:
         self._frames: dict[int, _OpenFrame] = {}
         self._requests: dict[int, _Request] = {}
         self._progress = time.monotonic()
-        self._process = ModelProcess(hello.slots, self._take, self._lose, self._gone)
+        self._process = FrameProcess(hello.slots, self._take, self._lose, self._gone)
         self._process.channel.send(hello)
 
     @property

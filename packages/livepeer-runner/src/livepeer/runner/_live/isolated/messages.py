@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-import traceback
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
-import msgspec
-
+from livepeer.runner._isolation import codec
+from livepeer.runner._isolation.codec import Codec, JSONObject, to_json
+from livepeer.runner._isolation.faults import ModelTraceback, sendable, trace_of
 from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, StageAway, describe
 from livepeer.trickle.media import memory
 
 SAME: Final = -1
 """The slot of a result that lies where its source does."""
-
-JSONObject: TypeAlias = dict[str, Any]
-
-_TRACE_CHARS: Final = 16_000
-# By name: torch is not imported for it.
-_FATAL: Final = {("torch", "OutOfMemoryError"), ("torch", "AcceleratorError")}
 
 
 class Model(NamedTuple):
@@ -42,33 +35,14 @@ class Model(NamedTuple):
         return cls(**json.loads(text))
 
 
-def to_json(values: JSONObject) -> bytes:
-    """An author's or a caller's values, in which numbers may be of any size and text is not always
-    Unicode; json.loads gives them back.
-
-    Raises:
-        ValueError: They are nested too deeply, or not JSON.
-    """
-    try:
-        return json.dumps(values).encode()
-    except RecursionError:
-        raise ValueError("they are nested too deeply") from None
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-
-
-class _Message(msgspec.Struct, array_like=True, tag=True):
-    """One is decoded only if each field has its type: what runs in the model is not trusted."""
-
-
-class Picture(_Message):
+class Picture(codec.Message):
     """A slot of an arena, and the picture that lies there."""
 
     slot: int
     about: memory.VideoDescription
 
 
-class Sound(_Message):
+class Sound(codec.Message):
     """A slot of an arena, and the sound that lies there."""
 
     slot: int
@@ -85,7 +59,7 @@ def placed(slot: int, about: memory.Description) -> Placed:
     return Sound(slot, about)
 
 
-class Hello(_Message):
+class Hello(codec.Message):
     """To the model process, first.
 
     Attributes:
@@ -97,7 +71,7 @@ class Hello(_Message):
     model: bytes
 
 
-class Start(_Message):
+class Start(codec.Message):
     """A session begins, perhaps anew after a crash; answered by `Reply`. Parameters are JSON."""
 
     request: int
@@ -106,7 +80,7 @@ class Start(_Message):
     params: bytes
 
 
-class Update(_Message):
+class Update(codec.Message):
     """Parameters that change, as JSON; answered by `Reply`."""
 
     request: int
@@ -114,14 +88,14 @@ class Update(_Message):
     params: bytes
 
 
-class Stop(_Message):
+class Stop(codec.Message):
     """`on_stream_stop`; answered by `Reply`."""
 
     request: int
     stage: int
 
 
-class Ask(_Message):
+class Ask(codec.Message):
     """A frame for a hook, in a slot of the runner's arena; answered by one or more `Result`."""
 
     stage: int
@@ -129,30 +103,30 @@ class Ask(_Message):
     placed: Placed
 
 
-class Interrupt(_Message):
+class Interrupt(codec.Message):
     """Nobody waits for the open frames of a session any more."""
 
     stage: int
 
 
-class Release(_Message):
+class Release(codec.Message):
     """A session is over."""
 
     stage: int
 
 
-class Close(_Message):
+class Close(codec.Message):
     """Run `teardown()` and end."""
 
 
-class Ready(_Message):
+class Ready(codec.Message):
     """From the model process: `setup()` has returned."""
 
     kinds: list[str]
     frames_in_flight: int
 
 
-class Failed(_Message):
+class Failed(codec.Message):
     """The model cannot be used, and its process ends.
 
     Attributes:
@@ -181,20 +155,20 @@ class Fault(NamedTuple):
     trace: str
 
 
-class Began(_Message):
+class Began(codec.Message):
     """The author's thread gets to the hook of a request; `Reply` follows."""
 
     request: int
 
 
-class Reply(_Message):
+class Reply(codec.Message):
     """The end of a request."""
 
     request: int
     fault: Fault | None
 
 
-class Result(_Message):
+class Result(codec.Message):
     """A part of the answer to a frame.
 
     Attributes:
@@ -210,21 +184,21 @@ class Result(_Message):
     fault: Fault | None
 
 
-class Emitted(_Message):
+class Emitted(codec.Message):
     """A frame that the author sends in its own time, in the model's arena."""
 
     stage: int
     placed: Placed
 
 
-class Event(_Message):
+class Event(codec.Message):
     """An event, as the JSON that it was when the author emitted it."""
 
     stage: int
     body: bytes
 
 
-class Data(_Message):
+class Data(codec.Message):
     """A line of data; as `Event`."""
 
     stage: int
@@ -235,54 +209,16 @@ ToModel: TypeAlias = Hello | Start | Update | Stop | Ask | Interrupt | Release |
 FromModel: TypeAlias = Ready | Failed | Began | Reply | Result | Emitted | Event | Data
 Message: TypeAlias = ToModel | FromModel
 
-_encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(Message)
-
-
-class NoMessage(Exception):
-    """What came is no message; the peer cannot be understood any more."""
-
-
-def encode(message: Message) -> bytes:
-    """The bytes of a message.
-
-    Raises:
-        ValueError: It has a number of more than 64 bits, or half of a character.
-    """
-    try:
-        return _encoder.encode(message)
-    except OverflowError as error:
-        raise ValueError(str(error)) from None
-
-
-def decode(data: bytes) -> Message:
-    """The message in bytes.
-
-    Raises:
-        NoMessage: They are none, or a field of it has not its type.
-    """
-    try:
-        return _decoder.decode(data)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise NoMessage(f"this is no message: {error}") from None
-
-
-class _ModelTraceback(Exception):
-    """The traceback of an exception in the model process; shown as the cause."""
+CODEC: Final[Codec[Message]] = Codec(cast("type[Message]", Message))
 
 
 def to_fault(error: RunnerError) -> Fault:
     """An exception on its way to the runner."""
-    cause, text = error.__cause__, sendable(str(error))
-    trace = "" if cause is None else sendable("".join(traceback.format_exception(cause)))
+    text = sendable(str(error))
     if isinstance(error, InvalidParams):
         return Fault("params", text, [_field_fault(fault) for fault in error.errors], "")
-    return Fault("away" if isinstance(error, StageAway) else "hook", text, [], _tail(trace))
-
-
-def sendable(text: str) -> str:
-    """An author's text, in which halves of characters are written out."""
-    return text.encode(errors="backslashreplace").decode()
+    kind = "away" if isinstance(error, StageAway) else "hook"
+    return Fault(kind, text, [], trace_of(error.__cause__))
 
 
 def as_runner_error(error: BaseException) -> RunnerError:
@@ -300,29 +236,8 @@ def from_fault(fault: Fault) -> RunnerError:
         return InvalidParams(fault.message, [field._asdict() for field in fault.errors])
     error = StageAway(fault.message) if fault.kind == "away" else HookFailed(fault.message)
     if fault.trace:
-        error.__cause__ = _ModelTraceback(f"in the model process\n{fault.trace}")
+        error.__cause__ = ModelTraceback(fault.trace)
     return error
-
-
-def is_fatal(error: BaseException | None) -> bool:
-    """Whether an exception, or its cause, means that the model cannot go on in its process.
-
-    Used-up memory comes back in pieces at best, and after an error of the device every later call
-    fails too (`torch.AcceleratorError`, from CUDA's "sticky" errors). A hook that exits means it.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        names = {(cls.__module__.partition(".")[0], cls.__name__) for cls in type(error).__mro__}
-        if isinstance(error, (MemoryError, SystemExit, KeyboardInterrupt)) or names & _FATAL:
-            return True
-        error = error.__cause__
-    return False
-
-
-def search_path() -> list[str]:
-    """Where the model process is to look for modules: where this one does."""
-    return [entry for entry in sys.path if entry]
 
 
 def _field_fault(fault: dict[str, object]) -> FieldFault:
@@ -333,7 +248,3 @@ def _field_fault(fault: dict[str, object]) -> FieldFault:
         tuple(step if isinstance(step, int) else sendable(str(step)) for step in place),
         sendable(str(fault.get("msg", ""))),
     )
-
-
-def _tail(text: str) -> str:
-    return text if len(text) <= _TRACE_CHARS else f"...\n{text[-_TRACE_CHARS:]}"

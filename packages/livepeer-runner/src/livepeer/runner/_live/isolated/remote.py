@@ -31,10 +31,10 @@ from livepeer.trickle.messages import MAX_LINE_BYTES, encode_message, within
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from livepeer.runner._isolation.channel import Channel
     from livepeer.runner._live.in_process import InProcessHost
     from livepeer.runner._live.isolated.arena import Arena, Lease
-    from livepeer.runner._live.isolated.channel import Channel
-    from livepeer.runner._live.isolated.messages import Placed
+    from livepeer.runner._live.isolated.messages import Message, Placed
     from livepeer.runner._live.stage import Answer, Frame
 
 _log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class RemoteSession:
         number: int,
         stream_id: str,
         host: InProcessHost,
-        channel: Channel,
+        channel: Channel[Message],
         inbound: Arena,
         outbound: Arena,
         failed: Callable[[RunnerError], None],

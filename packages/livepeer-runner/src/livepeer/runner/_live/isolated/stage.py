@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from livepeer.runner._live.isolated.messages import Release, Start, Stop, Update, to_json
+from livepeer.runner._isolation.codec import to_json
+from livepeer.runner._live.isolated.messages import Release, Start, Stop, Update
 from livepeer.runner._live.stage import Answer
 from livepeer.runner.errors import StageAway
 

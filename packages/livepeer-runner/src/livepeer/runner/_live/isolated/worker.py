@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import faulthandler
 import json
 import logging
 import os
-import select
-import signal
-import socket
 import sys
 import threading
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from livepeer.runner import _allocator, _logs, _models
+from livepeer.runner._isolation.channel import Channel
+from livepeer.runner._isolation.child import BROKEN, connect, end_group
+from livepeer.runner._isolation.faults import is_fatal, sendable
 from livepeer.runner._live.author import HookRaised
 from livepeer.runner._live.in_process import InProcessHost, processed_kinds
 from livepeer.runner._live.isolated.arena import Arena
-from livepeer.runner._live.isolated.channel import Channel
 from livepeer.runner._live.isolated.messages import (
+    CODEC,
     Ask,
     Began,
     Close,
@@ -36,8 +34,6 @@ from livepeer.runner._live.isolated.messages import (
     Stop,
     Update,
     as_runner_error,
-    is_fatal,
-    sendable,
     to_fault,
 )
 from livepeer.runner._live.isolated.remote import RemoteSession
@@ -52,8 +48,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG: Final = 1
-_BROKEN: Final = 70
 _FLUSH_S: Final = 1.0
 
 
@@ -78,7 +72,7 @@ class ModelWorker:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Channel[Message],
         inbound: Arena,
         outbound: Arena,
         pipeline: LivePipeline,
@@ -197,23 +191,17 @@ class ModelWorker:
         if is_fatal(error):
             _log.critical("the model process cannot go on and ends", exc_info=error)
             _tell(self._channel, f"the model cannot go on: {error}")
-            os._exit(_BROKEN)
+            os._exit(BROKEN)
 
 
 def main(arguments: list[str]) -> int:
     """Serve the runner whose socket and memory are named by file descriptor."""
     _allocator.configure()
     socket_fd, there_fd, back_fd, parent = map(int, arguments)
-    end_with(parent)
-    faulthandler.enable()
-    for fd in (socket_fd, there_fd, back_fd):
-        os.set_inheritable(fd, False)
-    runner = socket.socket(fileno=socket_fd)
-    threading.Thread(target=_end_with_peer, args=(runner,), name="runner", daemon=True).start()
-    channel = Channel(runner)
+    channel = Channel(connect(socket_fd, (there_fd, back_fd), parent), CODEC)
     hello = channel.receive()
     if not isinstance(hello, Hello):
-        return _BROKEN
+        return BROKEN
     inbound, outbound = Arena(there_fd, hello.slots), Arena(back_fd, hello.slots)
     os.close(there_fd)
     os.close(back_fd)
@@ -228,7 +216,10 @@ def main(arguments: list[str]) -> int:
             _models.go_offline()
         pipeline = load_pipeline(spec)
         if not isinstance(pipeline, LivePipeline):
-            raise PipelineDefinitionError(f"{model.pipeline_cls} is no LivePipeline")
+            raise PipelineDefinitionError(
+                f"{model.pipeline_cls} is a batch Pipeline, and what is served by its name alone is"
+                " a live one: hand over the class, or set LIVEPEER_ISOLATION=thread"
+            )
     except PipelineDefinitionError as error:
         _tell(channel, str(error), definition=True)
         return 1
@@ -236,40 +227,10 @@ def main(arguments: list[str]) -> int:
     return 0 if asyncio.run(worker.run()) else 1
 
 
-def _tell(channel: Channel, reason: str, *, definition: bool = False) -> None:
+def _tell(channel: Channel[Message], reason: str, *, definition: bool = False) -> None:
     """Say why this process ends, and wait until that is out."""
     channel.send(Failed(sendable(reason), definition))
     channel.flush(_FLUSH_S)
-
-
-def end_with(parent: int) -> None:
-    """End this process when its parent does, however that ended, within a second; Linux only.
-
-    Everywhere, the end of the socket tells sooner, so that what the process has started is ended
-    with it; unless a hook keeps the interpreter, and then there is this.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        # No handler in Python, which waits for the interpreter: that of SIGHUP, whose number is 1,
-        # is libc's alarm(1), and nobody handles the alarm.
-        libc.signal(signal.SIGHUP, ctypes.cast(libc.alarm, ctypes.c_void_p))
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
-    if os.getppid() != parent:
-        end_group()
-
-
-def end_group() -> NoReturn:
-    """End this process at once, and what it has started and is in its process group."""
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
-    os._exit(_BROKEN)
-
-
-def _end_with_peer(runner: socket.socket) -> None:
-    ended = select.poll()
-    ended.register(runner, 0)  # the end is told without being asked for
-    ended.poll()
-    end_group()
 
 
 def _exit() -> NoReturn:

@@ -7,12 +7,14 @@ import socket
 import struct
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from livepeer.runner._live.isolated.messages import Message, NoMessage, decode, encode
+from livepeer.runner._isolation.codec import NoMessage
 
 if TYPE_CHECKING:
-    from typing import Self
+    from livepeer.runner._isolation.codec import Codec
+
+M = TypeVar("M")
 
 MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 """Largest message: the largest body that a request may have by default, and room."""
@@ -20,19 +22,30 @@ MAX_MESSAGE_BYTES: Final = 128 * 1024 * 1024
 BACKLOG_BYTES: Final = 8 * 1024 * 1024
 """How much of what may be lost (events, data) waits for a peer that does not read."""
 
-_HARD_BYTES: Final = 2 * MAX_MESSAGE_BYTES
 _LENGTH: Final = struct.Struct("!I")
 
 
-class Channel:
+class Channel(Generic[M]):
     """Both directions of one socket.
 
     What the socket takes at once is sent from the caller's thread; only for the rest is there a
     thread, which is started when it is first needed.
+
+    Args:
+        sock: To the other process.
+        codec: The messages that both know.
+        max_message_bytes: Largest one; of what must not be lost, twice that may wait.
+
+    Attributes:
+        max_message_bytes: As given; a peer that is told later sets it before there is more.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(
+        self, sock: socket.socket, codec: Codec[M], max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
         self._socket = sock
+        self._codec = codec
+        self.max_message_bytes = max_message_bytes
         self._input = sock.makefile("rb", buffering=256 * 1024)
         self._backlog: deque[memoryview] = deque()
         self._waiting = 0
@@ -41,12 +54,14 @@ class Channel:
         self._closed = False
 
     @classmethod
-    def pair(cls) -> tuple[Self, socket.socket]:
+    def pair(
+        cls, codec: Codec[M], max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> tuple[Channel[M], socket.socket]:
         """A channel, and the socket for the other process."""
         ours, theirs = socket.socketpair()
-        return cls(ours), theirs
+        return cls(ours, codec, max_message_bytes), theirs
 
-    def send(self, message: Message, *, droppable: bool = False) -> bool:
+    def send(self, message: M, *, droppable: bool = False) -> bool:
         """Send a message, from any thread, after those before it.
 
         Args:
@@ -57,10 +72,10 @@ class Channel:
             Whether it is on its way; not when the channel is closed or the peer is gone.
 
         Raises:
-            ValueError: As `encode`.
+            ValueError: As `Codec.encode`.
         """
-        data = encode(message)
-        if len(data) > MAX_MESSAGE_BYTES:
+        data = self._codec.encode(message)
+        if len(data) > self.max_message_bytes:
             return False
         view = memoryview(_LENGTH.pack(len(data)) + data)
         with self._condition:
@@ -76,7 +91,7 @@ class Channel:
                     return False
                 if not view:
                     return True
-            elif self._waiting + len(view) > (BACKLOG_BYTES if droppable else _HARD_BYTES):
+            elif self._waiting + len(view) > self._limit(droppable):
                 return False
             self._backlog.append(view)
             self._waiting += len(view)
@@ -88,7 +103,7 @@ class Channel:
             self._condition.notify_all()
             return True
 
-    def receive(self) -> Message | None:
+    def receive(self) -> M | None:
         """Wait for the next message; None when there will be none.
 
         Raises:
@@ -99,12 +114,17 @@ class Channel:
             if len(header) < _LENGTH.size:
                 return None
             (length,) = _LENGTH.unpack(header)
-            if length > MAX_MESSAGE_BYTES:
+            if length > self.max_message_bytes:
                 raise NoMessage(f"what has {length} bytes is no message")
             data = self._input.read(length)
         except (OSError, ValueError):  # the peer is gone, or the channel was closed here
             return None
-        return decode(data) if len(data) == length else None
+        return self._codec.decode(data) if len(data) == length else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._closed
 
     def flush(self, timeout_s: float) -> None:
         """Wait until all is sent, or the time is over."""
@@ -126,6 +146,9 @@ class Channel:
             self._sender.join()
         self._input.close()
         self._socket.close()
+
+    def _limit(self, droppable: bool) -> int:
+        return BACKLOG_BYTES if droppable else 2 * self.max_message_bytes
 
     def _send_backlog(self) -> None:
         while True:

@@ -1,0 +1,1 @@
+"""Processes for the author's code: started, spoken to, watched and ended."""

@@ -1,0 +1,1 @@
+"""Batch in model processes: several of them behind one that speaks HTTP."""
