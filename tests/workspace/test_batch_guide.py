@@ -18,6 +18,8 @@ import pytest
 from livepeer.runner._server.problems import _STATUS as STATUS
 from livepeer.runner.errors import NoSession, SessionExists
 
+from .guides import PATIENCE_S, assert_prints
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -33,7 +35,6 @@ GUIDE = "\n".join(
     ]
 )
 BASE = "localhost:5000"
-PATIENCE_S = 60.0
 
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```(?:\n\n```text\n(.*?)```)?", GUIDE, flags=re.DOTALL)
 SCRIPTS = [(text, output) for language, text, output in BLOCKS if language == "python" and output]
@@ -64,17 +65,7 @@ def test_every_block_is_found():
 
 @pytest.mark.parametrize(("script", "output"), SCRIPTS)
 def test_scripts_run_and_print_what_the_guide_says(script: str, output: str, tmp_path: Path):
-    file = tmp_path / "script.py"
-    file.write_text(script, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == output
+    assert_prints(script, output, tmp_path)
 
 
 @pytest.mark.parametrize(

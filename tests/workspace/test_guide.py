@@ -15,6 +15,8 @@ import pytest
 from livepeer.trickle import TricklePublisher, TrickleServer, TrickleSubscriber
 from livepeer.trickle.cli.pub import pub
 
+from .guides import assert_prints
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,17 +55,7 @@ def test_every_block_is_found():
 
 @pytest.mark.parametrize(("script", "output"), SCRIPTS)
 def test_scripts_run_and_print_what_the_guide_says(script: str, output: str, tmp_path: Path):
-    file = tmp_path / "script.py"
-    file.write_text(script, encoding="utf-8")
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", str(file)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == output
+    assert_prints(script, output, tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from pydantic import BaseModel, field_validator
 
 from livepeer.runner import LivePipeline
 from livepeer.runner._isolation.channel import Channel
-from livepeer.runner._live.isolated.messages import Event, Failed, Interrupt, Result
+from livepeer.runner._isolation.messages import Failed
+from livepeer.runner._live.isolated.messages import Event, Interrupt, Result
 from livepeer.runner.frames import AudioFrame, VideoFrame
 from livepeer.trickle.media.memory import AudioDescription, describe
 

@@ -17,13 +17,13 @@ import pytest
 from livepeer.runner._isolation.backoff import Backoff
 from livepeer.runner._isolation.channel import BACKLOG_BYTES, Channel
 from livepeer.runner._isolation.codec import NoMessage, to_json
+from livepeer.runner._isolation.messages import Failed
 from livepeer.runner._live.isolated.arena import SLOT_BYTES, Arena
 from livepeer.runner._live.isolated.hangs import Stopwatch
 from livepeer.runner._live.isolated.messages import (
     CODEC,
     Data,
     Event,
-    Failed,
     Fault,
     Picture,
     Ready,

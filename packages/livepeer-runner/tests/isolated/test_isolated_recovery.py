@@ -223,7 +223,7 @@ async def test_a_process_that_the_system_does_not_end_holds_nobody_up(
 ):
     really = os.killpg
     monkeypatch.setattr(os, "killpg", lambda *_: None)
-    monkeypatch.setattr("livepeer.runner._live.isolated.link._KILL_S", 0.05)
+    monkeypatch.setattr("livepeer.runner._isolation.life._KILL_S", 0.05)
     async with lab("Changes", hook_timeout_s=0.5, stop_timeout_s=0.1) as it:
         stage, _ = await it.start("a", do="hangs")
         stuck = it.host.pid

@@ -37,6 +37,8 @@ SPILL_BYTES = 1024 * 1024
 
 OCTETS = "application/octet-stream"
 """The content type of bytes of which no more is known."""
+NO_BASE64 = "it is no base64 text"
+"""What is wrong with a text that should be a file's bytes."""
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(;\s*[\w-]+=[^\r\n]+)?", re.ASCII)
 
@@ -306,7 +308,7 @@ def _from_text(text: str) -> tuple[str | None, bytes]:
     try:
         data: bytes = _BASE64.validate_strings(text)  # type: ignore[arg-type]  # the stub has mappings only
     except ValidationError:
-        raise ValueError("it is no base64 text") from None
+        raise ValueError(NO_BASE64) from None
     return declared, data
 
 

@@ -6,47 +6,16 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from livepeer.runner._isolation.backoff import Backoff
+from livepeer.runner._isolation.life import Life
 from livepeer.runner.errors import PipelineDefinitionError, SetupFailed
 from livepeer.runner.state import PipelineState
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
 _log = logging.getLogger(__name__)
 
-
-class Life(Protocol):
-    """One life of a model, in its process."""
-
-    @property
-    def opened(self) -> Awaitable[object]:
-        """Done when `setup()` has returned; raises `SetupFailed` or `PipelineDefinitionError`."""
-        ...
-
-    @property
-    def ended(self) -> asyncio.Future[str]:
-        """Why it is gone, once it is."""
-        ...
-
-    @property
-    def lost(self) -> bool:
-        """Whether it is gone, or about to be."""
-        ...
-
-    @property
-    def hang(self) -> str | None:
-        """Why it counts as hanging; None when it does not."""
-        ...
-
-    async def finish(self, reason: str) -> str:
-        """End it and wait until it is gone; why it is."""
-        ...
-
-
-L = TypeVar("L", bound=Life)
+L = TypeVar("L", bound=Life[Any])
 
 
 class Supervisor(ABC, Generic[L]):

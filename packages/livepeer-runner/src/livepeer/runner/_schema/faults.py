@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, cast
 
 from livepeer.runner.errors import InvalidParams
+from livepeer.runner.files import NO_BASE64
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -14,9 +15,6 @@ MAX_FAULTS = 100
 """Faults that one answer names."""
 _MAX_TEXT = 500
 _HEAD = 64
-
-# What a `File` says of a text that is none.
-_NO_BASE64 = "no base64 text"
 
 Fault = dict[str, object]
 
@@ -66,7 +64,7 @@ def upload_told(fault: Fault) -> Fault:
     """A fault of a field of a form, with how a file is uploaded where a text came in its place."""
     message = str(fault["msg"])
     name = cast("list[object]", fault["loc"])[1:2]
-    if name and (fault["type"] == "base64_decode" or message.endswith(_NO_BASE64)):
+    if name and (fault["type"] == "base64_decode" or message.endswith(NO_BASE64)):
         return {**fault, "msg": _cut(f"{message}; an upload is {name[0]}=@FILE, as curl -F has it")}
     return fault
 

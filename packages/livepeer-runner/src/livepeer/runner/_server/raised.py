@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from livepeer.runner.errors import describe
+
 
 def as_error(exc: BaseException) -> Exception:
     """What whoever waits for a call can be told; itself where that is an ordinary exception."""
     if isinstance(exc, Exception) and not isinstance(exc, StopIteration):
         return exc
-    error = RuntimeError(f"{type(exc).__name__} was raised: {exc}")
+    name = type(exc).__name__
+    error = RuntimeError(f"{name} was raised: {describe(exc).removeprefix(f'{name}: ')}")
     error.__cause__ = exc
     return error
 

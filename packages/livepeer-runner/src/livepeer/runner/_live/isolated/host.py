@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from livepeer.runner._isolation.backoff import Backoff
 from livepeer.runner._isolation.faults import search_path
+from livepeer.runner._isolation.messages import Close
 from livepeer.runner._isolation.secrets import settings_without_secrets
 from livepeer.runner._isolation.supervisor import Supervisor
 from livepeer.runner._live.isolated.link import Link
 from livepeer.runner._live.isolated.messages import (
-    Close,
     Hello,
     Model,
     Release,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from livepeer.runner._isolation.process import describe_end
+from livepeer.runner._isolation.life import Life, fail
+from livepeer.runner._isolation.messages import Failed
 from livepeer.runner._live.isolated.hangs import Stopwatch
 from livepeer.runner._live.isolated.messages import (
     SAME,
@@ -20,7 +19,6 @@ from livepeer.runner._live.isolated.messages import (
     Data,
     Emitted,
     Event,
-    Failed,
     Interrupt,
     Ready,
     Reply,
@@ -33,8 +31,6 @@ from livepeer.runner._live.stage import Answer
 from livepeer.runner.errors import (
     HookFailed,
     InvalidParams,
-    PipelineDefinitionError,
-    SetupFailed,
     StageAway,
 )
 from livepeer.trickle.errors import MediaError, MessageError
@@ -50,8 +46,6 @@ if TYPE_CHECKING:
     from livepeer.runner._stream import Stream
 
 _log = logging.getLogger(__name__)
-
-_KILL_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,43 +66,28 @@ class _Request:
     given_up: float | None = None
 
 
-class Link:
+class Link(Life[Ready]):
     """One life of the model. Make it on the network's loop.
 
     Args:
         hello: What the process is told first.
         find: The stream of a session, by its number; None when it is over.
         hook_timeout_s: How long a hook may keep a frame.
-
-    Attributes:
-        opened: What the process can do, once `setup()` has returned in it.
-        ended: Why it is gone, once it is.
-        lost: Whether it is gone, or about to be.
     """
 
     def __init__(
         self, hello: Hello, find: Callable[[int], Stream | None], hook_timeout_s: float
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.opened: asyncio.Future[Ready] = self._loop.create_future()
-        self.ended: asyncio.Future[str] = self._loop.create_future()
-        self.lost = False
+        super().__init__()
         self._find = find
         self._timeout_s = hook_timeout_s
         self._stopwatch = Stopwatch(hook_timeout_s)
-        self._reason: str | None = None
-        self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._frames: dict[int, _OpenFrame] = {}
         self._requests: dict[int, _Request] = {}
         self._progress = time.monotonic()
-        self._process = FrameProcess(hello.slots, self._take, self._lose, self._gone)
+        self._process: FrameProcess = FrameProcess(hello.slots, self._take, self._lose, self._gone)
         self._process.channel.send(hello)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
 
     def send(self, message: Message) -> None:
         """Tell the process something that needs no answer."""
@@ -190,23 +169,6 @@ class Link:
             return f"a hook has kept a frame for {self._timeout_s:g} s"
         return None
 
-    def kill(self, reason: str) -> None:
-        """End the process at once; `ended` follows. Idempotent, from any thread."""
-        self._lose(reason)
-        self._process.kill()
-
-    async def finish(self, reason: str) -> str:
-        """End the process and wait until it is gone, for a few seconds at most; why it is."""
-        for _ in range(2):
-            self.kill(reason)
-            await asyncio.wait((self.ended,), timeout=_KILL_S)
-            if self.ended.done():
-                break
-        else:
-            _log.error("the system does not end model process %d; it is left behind", self.pid)
-            self._end()
-        return self.ended.result()
-
     def _close(self, number: int) -> None:
         with self._lock:
             self._frames.pop(number, None)
@@ -223,10 +185,8 @@ class Link:
                     stream.emit_frame(frame)
             case Event() | Data():
                 self._emit(message)
-            case Failed(reason, definition):
-                error = PipelineDefinitionError(reason) if definition else SetupFailed(reason)
-                self._on_loop(_fail, self.opened, error)
-                self.kill(reason)
+            case Failed():
+                self._refuse(message)
             case Ready() | Began() | Reply():
                 self._on_loop(self._settle, message)
             case _:
@@ -288,15 +248,8 @@ class Link:
             request.future.set_exception(from_fault(message.fault))
 
     def _lose(self, reason: str) -> None:
-        with self._lock:
-            self.lost = True
-            self._reason = self._reason or reason
-        self._finish_frames(self._reason)
-
-    def _gone(self, status: int) -> None:
-        """The process is gone; on the thread that received."""
-        self._lose(describe_end(status))
-        self._on_loop(self._end)
+        super()._lose(reason)
+        self._finish_frames(self._reason or reason)
 
     def _finish_frames(self, reason: str, stage: int | None = None) -> None:
         with self._lock:
@@ -306,21 +259,7 @@ class Link:
         for frame in frames:
             frame.answer.finish(StageAway(reason))
 
-    def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everybody gone
-            self._loop.call_soon_threadsafe(callback, *args)
-
-    def _end(self) -> None:
-        assert self._reason is not None
+    def _abandon(self, reason: str) -> None:
         for request in self._requests.values():
-            _fail(request.future, StageAway(self._reason))
+            fail(request.future, StageAway(reason))
         self._requests.clear()
-        _fail(self.opened, SetupFailed(self._reason))
-        if not self.ended.done():
-            self.ended.set_result(self._reason)
-
-
-def _fail(future: asyncio.Future[Ready] | asyncio.Future[None], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # nobody need ask

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from livepeer.runner._isolation import codec
 from livepeer.runner._isolation.codec import Codec, JSONObject, to_json
 from livepeer.runner._isolation.faults import ModelTraceback, sendable, trace_of
+from livepeer.runner._isolation.messages import Close, Failed
 from livepeer.runner.errors import HookFailed, InvalidParams, RunnerError, StageAway, describe
 from livepeer.trickle.media import memory
 
@@ -115,27 +116,11 @@ class Release(codec.Message):
     stage: int
 
 
-class Close(codec.Message):
-    """Run `teardown()` and end."""
-
-
 class Ready(codec.Message):
     """From the model process: `setup()` has returned."""
 
     kinds: list[str]
     frames_in_flight: int
-
-
-class Failed(codec.Message):
-    """The model cannot be used, and its process ends.
-
-    Attributes:
-        reason: For a person.
-        definition: The class cannot be loaded as it is written, so that trying again is no use.
-    """
-
-    reason: str
-    definition: bool = False
 
 
 class FieldFault(NamedTuple):

@@ -14,6 +14,7 @@ from livepeer.runner import _allocator, _logs, _models
 from livepeer.runner._isolation.channel import Channel
 from livepeer.runner._isolation.child import BROKEN, connect, end_group
 from livepeer.runner._isolation.faults import is_fatal, sendable
+from livepeer.runner._isolation.messages import Close, Failed
 from livepeer.runner._live.author import HookRaised
 from livepeer.runner._live.in_process import InProcessHost, processed_kinds
 from livepeer.runner._live.isolated.arena import Arena
@@ -21,8 +22,6 @@ from livepeer.runner._live.isolated.messages import (
     CODEC,
     Ask,
     Began,
-    Close,
-    Failed,
     Hello,
     Interrupt,
     Message,

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from livepeer.runner._context import CURRENT
 from livepeer.runner._isolation.faults import search_path
+from livepeer.runner._isolation.messages import Close
 from livepeer.runner._isolation.secrets import settings_without_secrets
 from livepeer.runner._isolation.supervisor import Supervisor
 from livepeer.runner._server.caller import WorkerReport
 from livepeer.runner._server.pool import gpus
 from livepeer.runner._server.pool.link import Link
-from livepeer.runner._server.pool.messages import Close, Hello, Model
+from livepeer.runner._server.pool.messages import Hello, Model
 from livepeer.runner.errors import (
     AtCapacity,
     PipelineDefinitionError,

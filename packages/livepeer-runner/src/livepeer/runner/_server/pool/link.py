@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from livepeer.runner._isolation.process import ModelProcess, describe_end
+from livepeer.runner._isolation.life import Life, fail
+from livepeer.runner._isolation.messages import Failed
+from livepeer.runner._isolation.process import ModelProcess
 from livepeer.runner._server.answered import Answered
 from livepeer.runner._server.pool.faults import from_fault
 from livepeer.runner._server.pool.messages import (
@@ -18,7 +18,6 @@ from livepeer.runner._server.pool.messages import (
     Ask,
     Cancel,
     End,
-    Failed,
     Health,
     Hello,
     Items,
@@ -28,7 +27,7 @@ from livepeer.runner._server.pool.messages import (
     Ready,
     max_message_bytes,
 )
-from livepeer.runner.errors import AtCapacity, PipelineDefinitionError, SetupFailed, StageAway
+from livepeer.runner.errors import AtCapacity, StageAway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MODULE: Final = "livepeer.runner._server.pool.worker"
-_KILL_S: Final = 2.0
 _WINDOW: Final = 64
 
 
@@ -60,7 +58,7 @@ class _Job:
         self.end.add_done_callback(lambda _: self.arrived.set())
 
 
-class Link:
+class Link(Life[None]):
     """One life of one model. Make it on the network's loop.
 
     Args:
@@ -72,9 +70,6 @@ class Link:
         changed: Called when it can take other calls than before.
 
     Attributes:
-        opened: Done when `setup()` has returned.
-        ended: Why it is gone, once it is.
-        lost: Whether it is gone, or about to be.
         wrong: What `healthcheck()` says; None when it is well.
     """
 
@@ -88,16 +83,11 @@ class Link:
         progress: Callable[[str, float | None], None],
         changed: Callable[[], None],
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self.opened: asyncio.Future[None] = self._loop.create_future()
-        self.ended: asyncio.Future[str] = self._loop.create_future()
-        self.lost = False
+        super().__init__()
         self.wrong: str | None = None
         self._limit_s = limit_s
         self._progress = progress
         self._changed = changed
-        self._lock = threading.Lock()
-        self._reason: str | None = None
         self._numbers = itertools.count()
         self._jobs: dict[int, _Job] = {}
         self._process = ModelProcess(
@@ -110,11 +100,6 @@ class Link:
             max_message_bytes=max_message_bytes(max_body_bytes),
         )
         self._process.channel.send(hello)
-
-    @property
-    def pid(self) -> int:
-        """The number of the process."""
-        return self._process.pid
 
     @property
     def busy(self) -> int:
@@ -172,23 +157,6 @@ class Link:
             if not job.end.done():
                 await self._give_up(job)
 
-    def kill(self, reason: str) -> None:
-        """End the process at once; `ended` follows. Idempotent, from any thread."""
-        self._lose(reason)
-        self._process.kill()
-
-    async def finish(self, reason: str) -> str:
-        """End the process and wait until it is gone, for a few seconds at most; why it is."""
-        for _ in range(2):
-            self.kill(reason)
-            await asyncio.wait((self.ended,), timeout=_KILL_S)
-            if self.ended.done():
-                break
-        else:
-            _log.error("the system does not end the model process (pid %d), which stays", self.pid)
-            self._end()
-        return self.ended.result()
-
     def _begin(
         self, endpoint: int, body: bytes, content_type: str, call: Call, window: int
     ) -> _Job:
@@ -216,10 +184,8 @@ class Link:
     def _take(self, message: Message) -> None:
         """A message, on the thread that receives."""
         match message:
-            case Failed(reason, definition):
-                error = PipelineDefinitionError(reason) if definition else SetupFailed(reason)
-                self._on_loop(_fail, self.opened, error)
-                self.kill(reason)
+            case Failed():
+                self._refuse(message)
             case Ready() | Progress() | Health() | Items() | End():
                 self._on_loop(self._settle, message)
             case _:
@@ -245,36 +211,12 @@ class Link:
     def _settle_end(self, end: End) -> None:
         job = self._jobs.pop(end.call, None)
         if job is not None and end.fault is not None:
-            _fail(job.end, from_fault(end.fault))
+            fail(job.end, from_fault(end.fault))
         elif job is not None:
             job.end.set_result(None if end.body is None else Answered(end.body, end.media_type))
 
-    def _lose(self, reason: str) -> None:
-        with self._lock:
-            self.lost = True
-            self._reason = self._reason or reason
-
-    def _gone(self, status: int) -> None:
-        """The process is gone; on the thread that received."""
-        self._lose(describe_end(status))
-        self._on_loop(self._end)
-
-    def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed, and with it everybody gone
-            self._loop.call_soon_threadsafe(callback, *args)
-
-    def _end(self) -> None:
-        assert self._reason is not None
+    def _abandon(self, reason: str) -> None:
         for job in self._jobs.values():
-            _fail(job.end, StageAway(self._reason))
+            fail(job.end, StageAway(reason))
         self._jobs.clear()
         self._changed()
-        _fail(self.opened, SetupFailed(self._reason))
-        if not self.ended.done():
-            self.ended.set_result(self._reason)
-
-
-def _fail(future: asyncio.Future[None] | asyncio.Future[Answered | None], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # nobody need ask

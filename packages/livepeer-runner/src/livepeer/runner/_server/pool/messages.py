@@ -7,6 +7,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 from livepeer.runner._isolation import codec
 from livepeer.runner._isolation.codec import Codec, JSONObject, to_json
+from livepeer.runner._isolation.messages import Close, Failed
 from livepeer.runner._server.pool.faults import Fault  # noqa: TC001 - msgspec reads it
 
 
@@ -78,10 +79,6 @@ class Cancel(codec.Message):
     call: int
 
 
-class Close(codec.Message):
-    """Run `teardown()` and end."""
-
-
 class Ready(codec.Message):
     """From the model process: `setup()` has returned."""
 
@@ -91,18 +88,6 @@ class Progress(codec.Message):
 
     text: str
     fraction: float | None
-
-
-class Failed(codec.Message):
-    """The model cannot be used, and its process ends.
-
-    Attributes:
-        reason: For a person.
-        definition: The class cannot be loaded as it is written, so that trying again is no use.
-    """
-
-    reason: str
-    definition: bool = False
 
 
 class Health(codec.Message):

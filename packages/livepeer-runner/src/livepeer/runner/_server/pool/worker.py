@@ -15,6 +15,7 @@ from livepeer.runner._context import CURRENT, Call
 from livepeer.runner._isolation.channel import Channel
 from livepeer.runner._isolation.child import BROKEN, connect, end_group
 from livepeer.runner._isolation.faults import breaks_device, sendable
+from livepeer.runner._isolation.messages import Close, Failed
 from livepeer.runner._schema.signature import contracts_of
 from livepeer.runner._server.checkup import Checkup, checkup_of
 from livepeer.runner._server.memory import MemoryWatch, is_out_of_memory
@@ -23,9 +24,7 @@ from livepeer.runner._server.pool.messages import (
     CODEC,
     Ask,
     Cancel,
-    Close,
     End,
-    Failed,
     Health,
     Hello,
     Items,
@@ -36,6 +35,7 @@ from livepeer.runner._server.pool.messages import (
     Ready,
     max_message_bytes,
 )
+from livepeer.runner._server.raised import as_error
 from livepeer.runner._server.threads import ThreadCaller
 from livepeer.runner._target import load_pipeline, pipeline_class, prepares_models
 from livepeer.runner.batch import Pipeline
@@ -211,8 +211,7 @@ class PoolWorker:
         except Exception as error:  # noqa: BLE001 - the author's hook: told to the front
             failure = self._judged(error)
         except BaseException as error:  # noqa: BLE001 - as above; others end no process
-            failure = RuntimeError(f"{describe(error)} was raised")
-            failure.__cause__ = error
+            failure = as_error(error)
         self._running.pop(ask.call, None)
         fault = None if failure is None else to_fault(failure)
         body, media_type = answered or (None, "")
