@@ -89,7 +89,7 @@ async def test_a_server_that_swallows_connections_is_given_up_in_time():
         async with TrickleSubscriber(f"http://127.0.0.1:{address[1]}/c", retry_s=0.5) as subscriber:
             with pytest.raises(ChannelUnreachable):
                 await asyncio.wait_for(anext(subscriber), LIMIT_S)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 8
         for each in waiting:
             each.close()
 

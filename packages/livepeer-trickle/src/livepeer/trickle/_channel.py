@@ -113,7 +113,9 @@ class ChannelRequests:
     async def _ask_once(
         self, method: str, url: URL, headers: Mapping[str, str] | None
     ) -> tuple[int, Mapping[str, str]]:
-        request = self._session.request(method, url, headers=headers, timeout=self._timeout)
+        request = self._session.request(
+            method, url, headers=headers, timeout=self._timeout, allow_redirects=False
+        )
         try:
             async with request as response:
                 status, answered = response.status, response.headers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from .errors import SegmentAborted
 from .events import Ended, Gap, Retry
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Reporter:
 
     def lost(self, seq: int, error: TrickleError) -> None:
         """A segment that was begun did not arrive whole."""
-        _log.warning("segment %d is lost: %s", seq, error)
+        level = logging.DEBUG if isinstance(error, SegmentAborted) else logging.WARNING
+        _log.log(level, "segment %d is lost: %s", seq, error)
 
     def gap(self, seq: int, missed: int) -> None:
         """Segments before `seq` were lost to this reader."""

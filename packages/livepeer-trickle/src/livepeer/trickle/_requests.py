@@ -135,7 +135,9 @@ class Requests:
         assert task is not None
         self._asking[task] = time.monotonic()
         try:
-            return await self._session.get(url, headers=_HEADERS, timeout=self._timeout)
+            return await self._session.get(
+                url, headers=_HEADERS, timeout=self._timeout, allow_redirects=False
+            )
         except asyncio.CancelledError:
             # Ours is taken back; somebody else's, which may have come as well, is not.
             if task in self._tired and not task.uncancel():

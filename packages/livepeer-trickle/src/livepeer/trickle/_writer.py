@@ -334,7 +334,11 @@ class SegmentWriter:
     async def _attempt(self) -> None:
         options = self._options
         post = options.session.post(
-            self._url, data=Body(self.feed), headers=self._headers, timeout=options.timeout
+            self._url,
+            data=Body(self.feed),
+            headers=self._headers,
+            timeout=options.timeout,
+            allow_redirects=False,
         )
         try:
             async with post as response:

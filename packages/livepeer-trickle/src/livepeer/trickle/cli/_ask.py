@@ -82,7 +82,7 @@ async def _get(
 ) -> tuple[int, Mapping[str, str], bytearray]:
     body = bytearray()
     try:
-        async with session.get(url, timeout=_TIMEOUT) as response:
+        async with session.get(url, timeout=_TIMEOUT, allow_redirects=False) as response:
             async for piece in response.content.iter_any():
                 body += piece
                 if len(body) > _MAX_ANSWER_BYTES:

@@ -69,6 +69,8 @@ class EncoderOptions:
     Attributes:
         preset: x264's trade of CPU for size.
         crf: x264's constant quality; lower is better and larger.
+        bitrate_bps: Not many more than so many bits in a second, after the first two; None for
+            as many as the quality takes.
         key_every_s: A key frame, where a segment can be cut, at least so often.
         threads: x264 threads; None is one up to 720p, and all cores beyond.
         audio_bitrate_bps: Bits per second of AAC, for each channel.
@@ -78,6 +80,7 @@ class EncoderOptions:
 
     preset: str = "superfast"
     crf: int = 23
+    bitrate_bps: int | None = None
     key_every_s: float = 1.0
     threads: int | None = None
     audio_bitrate_bps: int = 80_000
@@ -186,7 +189,11 @@ class VideoEncoder:
         context.color_primaries, context.color_trc = shape.primaries, shape.transfer
         large = shape.width * shape.height > _LARGE_PIXELS
         context.thread_count = self._options.threads or ((os.cpu_count() or 1) if large else 1)
-        context.options = (
+        context.options = self._codec_options()
+        return context
+
+    def _codec_options(self) -> dict[str, str]:
+        options = (
             nvenc_options(self._options.crf)
             if self._codec == NVENC
             else {
@@ -197,7 +204,9 @@ class VideoEncoder:
                 "g": "9999",
             }
         )
-        return context
+        if self._options.bitrate_bps is not None:
+            options["maxrate"] = options["bufsize"] = str(self._options.bitrate_bps)
+        return options
 
 
 class AudioEncoder:
