@@ -16,6 +16,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--second-orchestrator-url", help="base URL of another one that the gateway knows"
     )
     group.addoption("--orch-secret", default="orch-secret", help="the orchestrator's secret")
+    group.addoption(
+        "--signer-key", help="a file with the private key of a sender with funds (default: random)"
+    )
+    group.addoption("--charged", action="store_true", help="all it does costs something: pay")
     group.addoption("--insecure", action="store_true", help="take any certificate")
     trickle = "base URL of a trickle server for tests/conformance/trickle"
     group.addoption("--trickle-url", help=f"{trickle} (default: ours), that creates channels")
@@ -30,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in (
         "gateway: needs --gateway-url when --orchestrator-url is given",
         "second: needs --second-orchestrator-url when --orchestrator-url is given",
+        "paid: needs an orchestrator that charges what capabilities register",
         "signed: runs against a local network that checks signatures, too",
         "noauto: needs --trickle-noauto-url when --trickle-url is given",
         "changefeed: needs --trickle-changefeed-url when --trickle-url is given",

@@ -35,7 +35,7 @@ def pictures(path: Path) -> list[av.VideoFrame]:
 
 
 def check_gray(shown: list[av.VideoFrame]) -> None:
-    assert len(shown) >= 12
+    assert len(shown) > 5
     assert {(frame.width, frame.height) for frame in shown} == {(160, 120)}
     for frame in shown:
         y, u, v = VideoFrame(frame).planes

@@ -22,7 +22,7 @@ from livepeer.runner._local.keys import EthereumVerifier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from livepeer.client.signing import Scheme
+    from livepeer.client._sign.signing import Scheme
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "vectors" / "byoc.json").read_text())
 KEYS = {key["name"]: key for key in VECTORS["keys"]}

@@ -117,37 +117,40 @@ def test_a_hook_that_refuses_the_stream(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "status", "said"),
     [
-        ("missing.mp4", None, "there is no file missing.mp4"),
-        ("README.md", (REPOSITORY / "LICENSE").read_bytes(), "README.md is not a media file"),
-        ("empty.mp4", b"", "empty.mp4 is not a media file"),
-        ("noise.ts", b"\x47" + bytes(187) * 100, "noise.ts"),
+        ("missing.mp4", None, 2, "there is no file missing.mp4"),
+        ("README.md", (REPOSITORY / "LICENSE").read_bytes(), 1, "README.md is not a media file"),
+        ("empty.mp4", b"", 1, "empty.mp4 is not a media file"),
+        ("noise.ts", b"\x47" + bytes(187) * 100, 1, "noise.ts"),
     ],
 )
 def test_an_input_that_is_no_media(
-    tmp_path: Path, name: str, content: bytes | None, said: str
+    tmp_path: Path, name: str, content: bytes | None, status: int, said: str
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
 
-    error = _fails(tmp_path, GRAYSCALE, "--input", name, "--output", "out.mp4")
+    error = _fails(tmp_path, GRAYSCALE, "--input", name, "--output", "out.mp4", status=status)
 
     assert said in error
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "status", "said"),
     [
-        ("out.xyz", "its suffix names no container"),
-        ("nowhere/out.mp4", "there is no folder nowhere"),
-        ("out.wav", "out.wav cannot"),
+        ("out.xyz", 2, "its suffix names no container"),
+        ("nowhere/out.mp4", 2, "there is no folder nowhere"),
+        ("out.wav", 1, "out.wav cannot"),
     ],
 )
-def test_an_output_that_cannot_be_written(tmp_path: Path, output: str, said: str) -> None:
+def test_an_output_that_cannot_be_written(
+    tmp_path: Path, output: str, status: int, said: str
+) -> None:
     write(tmp_path / "clip.mp4", Pictures(seconds=0.4), Sound(spans=((0.0, 0.4),)))
 
-    error = _fails(tmp_path, GRAYSCALE, "--input", "clip.mp4", "--output", output, "--fast")
+    arguments = ("--input", "clip.mp4", "--output", output, "--fast")
+    error = _fails(tmp_path, GRAYSCALE, *arguments, status=status)
 
     assert said in error
 
@@ -226,7 +229,7 @@ def test_a_predict_that_raises(tmp_path: Path) -> None:
         ((GRAYSCALE, "--input", CLIP, "--call", "{}"), "--input and --call exclude each other"),
         ((HELLO_WORLD, "--input", CLIP), "HelloWorld is a batch pipeline: use --call"),
         ((GRAYSCALE, "--call", "{}"), "Grayscale is a live pipeline: use --input"),
-        ((GRAYSCALE, "--output", "out.mp4"), "--output and --fast go with --input"),
+        ((GRAYSCALE, "--output", "out.mp4"), "--output goes with --input or --call"),
         ((GRAYSCALE, "--input", CLIP, "--fast", "--live"), "--fast and --live exclude each other"),
         ((GRAYSCALE, "--input", CLIP, "--params", "{"), "--params is no JSON"),
         ((GRAYSCALE, "--input", CLIP, "--params", "[]"), "--params must be a JSON object"),

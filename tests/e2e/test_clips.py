@@ -6,6 +6,7 @@ import random
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
@@ -213,6 +214,18 @@ def test_of_a_damaged_file_what_can_be_read_comes_out(tmp_path: Path) -> None:
     assert abs(heard.end - taken.times[-1]) < 1.0
 
 
+def test_a_stream_at_a_price_is_paid_by_a_key_of_its_own(tmp_path: Path) -> None:
+    source = write(tmp_path / "clip.mp4", Pictures(seconds=1.0), None)
+
+    finished = run("dev", GRAYSCALE, "--input", source, "--fast", "--price", "7")
+
+    assert finished.status == 0, finished.err
+    paid = re.search(r"^paid: (\d+) wei$", finished.err, re.MULTILINE)
+    assert paid is not None
+    # A minute at least is paid for at the start.
+    assert int(paid[1]) >= 60 * 7
+
+
 @pytest.mark.slow
 def test_a_long_clip_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
     seconds = 150.0
@@ -224,18 +237,28 @@ def test_a_long_clip_needs_no_more_memory_than_a_short_one(tmp_path: Path) -> No
     output = tmp_path / "gray.mp4"
 
     process = start("dev", GRAYSCALE, "--input", source, "--output", output, "--fast")
+    recorded: list[int] = []
     used: list[int] = []
     while process.poll() is None:
+        recorded.append(_recorded_bytes(output))
         used.append(resident_bytes(process.pid))
-        time.sleep(0.2)
+        time.sleep(0.05)
 
     finished = finish(process)
     assert finished.status == 0, finished.err
     assert "3750 frames in, 3750 out, 0 dropped" in finished.err
     _compare(source, output)
-    # By the middle of the run all of it is loaded; the clip is not.
-    middle = len(used) // 2
-    assert max(used[middle:]) - max(used[:middle]) < 16 * 1024 * 1024
+    # With a quarter of the clip recorded all of the program is loaded; most of the clip is not.
+    loaded = next(n for n, size in enumerate(recorded) if 4 * size > max(recorded))
+    assert max(used[loaded:]) - max(used[:loaded]) < 16 * 1024 * 1024
+
+
+def _recorded_bytes(output: Path) -> int:
+    """How much there is of what will be an output; 0 before and after."""
+    for part in output.parent.glob(f".{output.name}.*"):
+        with suppress(FileNotFoundError):
+            return part.stat().st_size
+    return 0
 
 
 def _compare(source: Path, output: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_file_that_serves_on_import_and_an_environment_for_another_orchestrato
     assert (finished.status, finished.out) == (0, '"Hello, Ada!"\n'), finished.err
 
 
-@pytest.mark.parametrize("options", [(), ("--verify",)])
+@pytest.mark.parametrize("options", [(), ("--verify",), ("--price", "10")])
 def test_the_readme_call(options: tuple[str, ...]) -> None:
     finished = run("dev", HELLO_WORLD, "--call", '{"name": "Ada"}', *options)
 
@@ -127,3 +127,24 @@ def test_several_model_processes_and_a_log_for_machines(
     assert (finished.status, finished.out) == (0, "false\n"), finished.err
     lines = [json.loads(line) for line in finished.err.splitlines()]
     assert sum("is ready (pid" in line["message"] for line in lines) == 2
+
+
+_PICTURE = """
+from typing import Annotated
+from livepeer.runner import ContentType, File, Pipeline
+
+class Stamp(Pipeline):
+    def predict(self, image: File | None = None) -> Annotated[bytes, ContentType("image/png")]:
+        return b"\\x89PNG\\r\\n" + (image.read() if image else b"")
+"""
+
+
+def test_bytes_are_written_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "stamp.py").write_text(_PICTURE)
+    output = tmp_path / "out.png"
+
+    finished = run("dev", tmp_path / "stamp.py", "--call", "{}", "--output", output)
+
+    assert (finished.status, finished.out) == (0, ""), finished.err
+    assert f"{output}: " in finished.err
+    assert output.read_bytes() == b"\x89PNG\r\n"

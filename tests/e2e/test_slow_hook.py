@@ -108,7 +108,7 @@ def test_a_stream_of_which_nothing_comes_out_is_an_error(tmp_path: Path) -> None
 
     assert finished.status == 1
     assert _counts(finished) == (_FRAMES, 0, _FRAMES)
-    assert finished.error() == "nothing came out, so out.mp4 was not written"
+    assert finished.error() == f"nothing came out, so {output} was not written"
     assert "recorded" not in finished.err
     assert not output.exists()
 

@@ -12,12 +12,22 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
-from livepeer.client import BYOCJob, BYOCJobRequest, Client, Job, LocalSigner, StreamLost
+from livepeer.client import (
+    BYOCJob,
+    BYOCJobRequest,
+    Client,
+    Job,
+    LocalSigner,
+    StreamLost,
+    TicketPayments,
+)
+from livepeer.client._wire.tokens import JobToken, parse_token
 from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner.testing import serve
 from livepeer.trickle import trickle_session
@@ -55,8 +65,12 @@ class Network:
     gateway: str | None
     secret: str
     insecure: bool = False
+    signer_key: str = field(default="", repr=False)
+    """Of a sender with funds, for tests marked `paid`; "" where everybody has funds."""
     second: str = ""
     """Another orchestrator that the gateway knows; for tests marked `second`."""
+    charged: bool = False
+    """What is registered as free costs something all the same, and is paid for."""
 
     @asynccontextmanager
     async def serve(
@@ -80,9 +94,31 @@ class Network:
             yield Served(name=name, url=server.url)
 
     def client(self, *others: str, **options: Any) -> Client:
-        """A caller that is its own gateway, of the orchestrator and then of others."""
+        """A caller that is its own gateway, of the orchestrator and then of others.
+
+        It pays where nothing is free, unless it is told how to pay.
+        """
         nodes = [self.orchestrator, *others]
+        if self.charged and "payments" not in options:
+            signer = options.setdefault("signer", self.signer())
+            options["payments"] = TicketPayments(signer)
         return Client(orchestrators=nodes, verify_tls=not self.insecure, **options)
+
+    def signer(self) -> LocalSigner:
+        """A caller's key, with funds where the network wants them."""
+        return LocalSigner.from_key(self.signer_key) if self.signer_key else LocalSigner.ephemeral()
+
+    def paying_client(self, signer: LocalSigner, **options: Any) -> Client:
+        """A caller that is its own gateway and pays."""
+        return self.client(signer=signer, payments=TicketPayments(signer), **options)
+
+    async def token(self, signer: LocalSigner, name: str) -> JobToken:
+        """The orchestrator's terms for a sender, its balance among them."""
+        credentials = await signer.token_credentials()
+        headers = {"Livepeer-Eth-Address": credentials.header(), "Livepeer-Capability": name}
+        url = self.orchestrator + "/process/token"
+        async with self.http() as http, http.get(url, headers=headers) as answer:
+            return parse_token(await answer.read(), self.orchestrator)
 
     def gateway_client(self) -> Client:
         """A caller of the gateway."""
@@ -111,8 +147,7 @@ class Network:
         """
         job = BYOCJobRequest(capability=name, timeout_s=timeout_s).job()
         if way == "direct":
-            base, signed = self.orchestrator, await LocalSigner.ephemeral().sign_job(job)
-            headers = {"Livepeer": signed.header()}
+            base, headers = self.orchestrator, await self._signed(job)
         else:
             base, headers = str(self.gateway), {"Livepeer": job.header()}
         if content_type is not None:
@@ -130,11 +165,21 @@ class Network:
         self, act: str, job: Job, body: bytes = b"{}"
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """A signed request to one of the orchestrator's stream routes, and its answer."""
-        signed = await LocalSigner.ephemeral().sign_job(job)
-        headers = {"Livepeer": signed.header(), "Content-Type": "application/json"}
+        headers = {**await self._signed(job), "Content-Type": "application/json"}
         url = f"{self.orchestrator}/ai/stream/{act}"
         async with self.http() as http, http.post(url, data=body, headers=headers) as answer:
             yield answer
+
+    async def _signed(self, job: Job) -> dict[str, str]:
+        """What a job is sent with by a sender of its own, who pays where nothing is free."""
+        signer = self.signer()
+        headers = {"Livepeer": (await signer.sign_job(job)).header()}
+        if not self.charged:
+            return headers
+        session = TicketPayments(signer).session(job, self.orchestrator)
+        terms = await self.token(signer, job.capability)
+        paid = await session.payment(terms, seconds=job.timeout_s)
+        return headers if paid is None else {**headers, **paid.headers}
 
 
 @dataclass
@@ -237,6 +282,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("network", kinds, indirect=True)
 
 
+def _key(file: str | None) -> str:
+    return Path(file).read_text(encoding="ascii").strip() if file else ""
+
+
 @pytest.fixture
 async def network(request: pytest.FixtureRequest) -> AsyncGenerator[Network]:
     option = request.config.getoption
@@ -251,16 +300,19 @@ async def network(request: pytest.FixtureRequest) -> AsyncGenerator[Network]:
             gateway=gateway.rstrip("/") if gateway else None,
             secret=secret,
             insecure=bool(option("--insecure")),
+            signer_key=_key(option("--signer-key")),
             second=second.rstrip("/"),
+            charged=bool(option("--charged")),
         )
         return
     async with AsyncExitStack() as stack:
         others: list[str] = []
-        if request.node.get_closest_marker("second"):
-            other = await stack.enter_async_context(LocalNetwork(secret=secret))
-            others = [other.orchestrator_url]
         verify = request.param == "local-signed"
-        made = LocalNetwork(secret=secret, verify=verify, other_orchestrators=others)
+        charge = request.node.get_closest_marker("paid") is not None
+        if request.node.get_closest_marker("second"):
+            made = LocalNetwork(secret=secret, verify=verify, charge=charge)
+            others = [(await stack.enter_async_context(made)).orchestrator_url]
+        made = LocalNetwork(secret=secret, verify=verify, charge=charge, other_orchestrators=others)
         local = await stack.enter_async_context(made)
         yield Network(
             orchestrator=local.orchestrator_url,

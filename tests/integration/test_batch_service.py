@@ -68,7 +68,8 @@ async def test_a_full_capability_is_not_offered(
     async with network.serve(pipeline, concurrency=1, capability_capacity=1) as runner:
         for _ in range(2):
             async with busy(pipeline, client, runner.name, until):
-                with pytest.raises(CapabilityUnavailable) as caught:
+                # A caller that asked for the terms a moment ago hears it from the runner.
+                with pytest.raises((CapabilityUnavailable, RunnerError)) as caught:
                     await client.call(runner.name, {})
                 assert caught.value.retryable
             assert await client.call(runner.name, {}) == "held"

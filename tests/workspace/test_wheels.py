@@ -76,14 +76,20 @@ WHEELS = (
         "livepeer-runner",
         {"livepeer.cli", "livepeer.trickle", "livepeer.runner", "aiohttp", "av", "numpy", "typer",
          "fastapi", "uvicorn", "tenacity"},
-        (),
+        ("livepeer.runner._local.grpc_server", "livepeer.runner._local._proto"),
         ("dev",),
     ),
     Wheel(
         "livepeer-client",
         {"livepeer.cli", "livepeer.trickle", "livepeer.client", "aiohttp", "tenacity", "typer"},
-        ("livepeer.trickle.media", "livepeer.client.media"),
-        ("call", "stream"),
+        (
+            "livepeer.trickle.media",
+            "livepeer.client.media",
+            "livepeer.client.stubs",
+            "livepeer.client._net.grpc",
+            "livepeer.client.testing._grpc_server",
+        ),
+        ("call", "discover", "stream", "stub", "token"),
     ),
 )  # fmt: skip
 
@@ -151,7 +157,7 @@ def test_command_has_what_its_wheel_brings(
     run: Callable[..., str], install: Callable[[str], Path], dists: Path, wheel: Wheel
 ) -> None:
     help_text = run(install(wheel.name) / "livepeer", "--help", cwd=dists)
-    for command in ("dev", "call", "stream"):
+    for command in ("dev", "call", "discover", "stream", "stub", "token"):
         listed = re.search(rf"^\W*{command}\s{{2}}", help_text, re.MULTILINE) is not None
         assert listed == (command in wheel.commands), help_text
 

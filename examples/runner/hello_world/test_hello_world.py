@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -30,10 +31,12 @@ def url() -> Iterator[str]:
         assert process.stderr is not None
         line = process.stderr.readline()
         try:
-            yield next(word for word in line.split() if word.startswith("http://"))
+            url = next(word for word in line.split() if word.startswith("http://"))
+            ready(url)
+            yield url
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=20) == 0
 
 
 def fetch(url: str, body: bytes | None = None) -> tuple[int, object]:
@@ -43,6 +46,18 @@ def fetch(url: str, body: bytes | None = None) -> tuple[int, object]:
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)
+
+
+def ready(url: str) -> None:
+    """Wait until the runner has set up; it answers before."""
+    limit = time.monotonic() + 20
+    while True:
+        _, health = fetch(f"{url}/health")
+        assert isinstance(health, dict)
+        if health["status"] != "LOADING":
+            return
+        assert time.monotonic() < limit, "it is still loading"
+        time.sleep(0.05)
 
 
 def test_health(url: str):

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 VECTORS = Path(__file__).parents[3] / "tests" / "conformance" / "vectors" / "byoc.json"
 
 
+@pytest.fixture(autouse=True)
+def _no_pins_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
 @pytest.fixture(scope="session")
 def vectors() -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(VECTORS.read_text(encoding="utf-8"))

@@ -16,19 +16,16 @@ from livepeer.client import (
     ConfigError,
     InvalidAnswer,
     InvalidJob,
-    Job,
     JobTimeout,
-    JobToken,
     LocalSigner,
     NodeUnreachable,
-    NoOrchestrator,
     OrchestratorError,
-    PaymentRequired,
+    PaymentRequiredError,
     RunnerError,
-    SignatureRefused,
     StreamCut,
     StreamError,
 )
+from livepeer.client._nodes.node import GRACE_S
 from livepeer.client.testing import FakeCapability, fake_orchestrator
 from livepeer.trickle.testing import serve
 
@@ -43,7 +40,7 @@ NOBODY = "http://127.0.0.1:9"
 
 @pytest.fixture
 async def node(capabilities: dict[str, FakeCapability]) -> AsyncIterator[FakeOrchestrator]:
-    async with fake_orchestrator(capabilities) as node:
+    async with fake_orchestrator(capabilities, tickets=False) as node:
         yield node
 
 
@@ -71,13 +68,6 @@ async def test_a_call(node: FakeOrchestrator, client: Client, signer: LocalSigne
 async def test_a_throw_away_key_signs_when_none_is_given(node: FakeOrchestrator) -> None:
     async with Client(orchestrators=[node.url]) as client:
         assert await client.call("echo", 1) == {"path": "/predict", "got": "1"}
-
-
-async def test_the_other_scheme_is_refused(node: FakeOrchestrator) -> None:
-    signer = LocalSigner.ephemeral(scheme="v1")
-    async with Client(orchestrators=[node.url], signer=signer) as client:
-        with pytest.raises(SignatureRefused, match="v1"):
-            await client.call("echo", 1)
 
 
 @pytest.mark.parametrize(
@@ -122,42 +112,9 @@ async def test_the_runners_timeout(client: Client) -> None:
     assert caught.value.retryable
 
 
-async def test_the_next_orchestrator_takes_what_the_first_cannot(
-    node: FakeOrchestrator, runner: Runner
-) -> None:
-    async with fake_orchestrator({}) as other:
-        async with Client(orchestrators=[NOBODY, other.url, node.url]) as client:
-            assert await client.call("echo", 1)
-        assert other.paths() == ["/process/token"]
-        assert runner.paths() == ["/predict"]
-
-
-@pytest.mark.parametrize("route", ["busy", "deny"])
-async def test_a_busy_or_broken_runner_is_left_for_the_next(
-    node: FakeOrchestrator, runner: Runner, route: str
-) -> None:
-    async with fake_orchestrator({"echo": FakeCapability(runner)}) as other:
-        async with Client(orchestrators=[node.url, other.url]) as client:
-            with pytest.raises(NoOrchestrator) as caught:
-                await client.call("echo", 1, route=route)
-        assert [cause.status for cause in caught.value.causes] == [
-            503 if route == "busy" else 500
-        ] * 2
-        assert len(runner.seen) == 2
-
-
-async def test_a_runners_own_failure_is_final(node: FakeOrchestrator, runner: Runner) -> None:
-    async with Client(orchestrators=[node.url, node.url]) as client:
-        for route in ("invalid", "fail"):
-            with pytest.raises(RunnerError):
-                await client.call("echo", 1, route=route)
-    assert runner.paths() == ["/invalid", "/fail"]
-
-
-async def test_nobody_offers_it(node: FakeOrchestrator) -> None:
-    async with Client(orchestrators=[node.url, node.url]) as client:
-        with pytest.raises(CapabilityUnavailable, match="none of 2"):
-            await client.call("nope", 1)
+def test_the_answer_that_tells_of_a_timeout_has_time_to_arrive() -> None:
+    # For a job of 30 s a client waits at least 35 s, as go-livepeer's gateway does.
+    assert GRACE_S >= 5
 
 
 async def test_nobody_is_there() -> None:
@@ -172,44 +129,10 @@ async def test_a_price_stops_the_call_before_it_is_sent(
     node: FakeOrchestrator, client: Client
 ) -> None:
     node.capabilities["echo"].price = 10
-    with pytest.raises(PaymentRequired, match="10 wei") as caught:
+    with pytest.raises(PaymentRequiredError, match="10 wei") as caught:
         await client.call("echo", 1)
     assert caught.value.price_per_s == 10
     assert node.paths() == ["/process/token"]
-
-
-class Purse:
-    """Pays on the attempts named."""
-
-    def __init__(self, *pays: bool) -> None:
-        self.pays = list(pays)
-        self.asked: list[tuple[JobToken, Job]] = []
-
-    async def payment(self, token: JobToken, job: Job) -> str | None:
-        self.asked.append((token, job))
-        return "cGFpZA==" if self.pays.pop(0) else None
-
-
-async def test_a_payment_is_sent_along(node: FakeOrchestrator) -> None:
-    node.capabilities["echo"].price = 10
-    purse = Purse(True)
-    async with Client(orchestrators=[node.url], payments=purse) as client:
-        assert await client.call("echo", 1)
-    assert node.seen[-1].headers["livepeer-payment"] == "cGFpZA=="
-    assert purse.asked[0][0].price_per_s == 10
-    assert purse.asked[0][1].capability == "echo"
-
-
-async def test_too_little_credit_is_paid_for_once(node: FakeOrchestrator, runner: Runner) -> None:
-    node.capabilities["echo"].price = 10
-    async with Client(orchestrators=[node.url], payments=Purse(False, True)) as client:
-        assert await client.call("echo", 1)
-    request = "/process/request/predict"
-    assert node.paths() == ["/process/token", request, "/process/token", request]
-    async with Client(orchestrators=[node.url], payments=Purse(False, False)) as client:
-        with pytest.raises(PaymentRequired):
-            await client.call("echo", 1)
-    assert len(runner.seen) == 1
 
 
 async def collect(client: Client, route: str, timeout_s: int = 30) -> list[object]:
@@ -231,7 +154,7 @@ async def test_a_plain_answer_is_one_item(client: Client) -> None:
     ("route", "kind"),
     [
         ("events/error", RunnerError),
-        ("events/unpaid", PaymentRequired),
+        ("events/unpaid", PaymentRequiredError),
         ("events/cut", StreamCut),
         ("invalid", RunnerError),
     ],
@@ -288,7 +211,9 @@ async def test_the_connection_closes_at_the_end_and_when_given_up() -> None:
 
 
 async def test_a_stream_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("livepeer.client.answer.EVENTS_GRACE_S", -5.0)  # + 5 s, + 1 s of the job
+    monkeypatch.setattr(
+        "livepeer.client._answers.answer.EVENTS_GRACE_S", -5.0
+    )  # + 5 s, + 1 s of the job
 
     async def forever(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -356,9 +281,10 @@ async def test_a_redirect_is_no_answer() -> None:
 
 
 def test_options_are_checked() -> None:
-    for gateway, orchestrators in ((None, []), (NOBODY, [NOBODY])):
-        with pytest.raises(ConfigError, match="either"):
-            Client(gateway=gateway, orchestrators=orchestrators)
+    with pytest.raises(ConfigError, match="nobody to call"):
+        Client()
+    with pytest.raises(ConfigError, match="exclude each other"):
+        Client(gateway=NOBODY, orchestrators=[NOBODY])
     with pytest.raises(ConfigError, match="`orchestrators`"):
         Client(orchestrators=["localhost:8935"])
     with pytest.raises(ConfigError, match="keep_alive_s"):

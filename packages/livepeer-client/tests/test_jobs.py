@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from livepeer.client import BYOCJobRequest, InvalidJob, Job
-from livepeer.client.jobs import new_job_id, stream_control_job
+from livepeer.client._wire.jobs import new_job_id, stream_control_job
 
 
 def decoded(header: str) -> dict[str, object]:

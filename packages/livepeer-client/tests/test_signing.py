@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import logging
+import re
 import subprocess
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from livepeer.client import ClientError, ConfigError, InvalidKey, Job, LocalSigner
-from livepeer.client.signing import Scheme, TokenCredentials
+from livepeer.client._sign.signing import Scheme, TokenCredentials
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def job_of(fields: dict[str, Any]) -> Job:
@@ -55,6 +60,47 @@ async def test_v1_signatures(vectors: dict[str, Any]) -> None:
         assert signed.header() == row["livepeer_header_value"], row["name"]
 
 
+async def test_a_signer_signs_by_both_schemes(vectors: dict[str, Any]) -> None:
+    legacy = vectors["job_signature_legacy_HEAD"]["vectors"][0]
+    v1 = next(
+        row
+        for row in vectors["job_signature_v1_branch"]["vectors"]
+        if (row["key"], row["fields"]) == (legacy["key"], legacy["fields"])
+    )
+    key = next(key for key in vectors["keys"] if key["name"] == legacy["key"])
+    signer, job = LocalSigner.from_key(key["private_key"]), job_of(legacy["fields"])
+    assert signer.schemes == ("legacy", "v1")
+    assert (await signer.sign_job(job)).signature == legacy["signature"]
+    assert (await signer.sign_job(job, "v1")).signature == v1["signature"]
+
+
+async def test_equal_messages_are_signed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    signer = LocalSigner.ephemeral()
+    hashes: list[bytes] = []
+    sign = signer.sign_hashes
+
+    async def counted(given: Sequence[bytes]) -> list[bytes]:
+        hashes.extend(given)
+        return await sign(given)
+
+    monkeypatch.setattr(signer, "sign_hashes", counted)
+    jobs = [Job(id=f"{n}", capability=f"c{n}", timeout_s=n + 1) for n in range(50)]
+    signed = await asyncio.gather(*(signer.sign_job(job) for job in jobs))
+    # The plain form covers neither id nor capability nor time; the V1 form covers all of them.
+    assert len(hashes) == len({each.signature for each in signed}) == 1
+    await asyncio.gather(*(signer.sign_job(job, "v1") for job in jobs))
+    assert len(hashes) == 51
+
+
+async def test_hashes_are_signed_as_they_are(vectors: dict[str, Any]) -> None:
+    (row,) = [row for row in vectors["pm_ticket"]["vectors"] if "ticket_signature_by_K1" in row]
+    hashed = bytes.fromhex(row["hash"].removeprefix("0x"))
+    (signature,) = await signer_of(vectors, "K1").sign_hashes([hashed])
+    assert "0x" + signature.hex() == row["ticket_signature_by_K1"]
+    with pytest.raises(ValueError, match="32"):
+        await LocalSigner.ephemeral().sign_hashes([b"short"])
+
+
 async def test_token_credentials(vectors: dict[str, Any]) -> None:
     rows = [row for row in vectors["token_creds"] if "header_value" in row]
     assert len(rows) == 2
@@ -89,6 +135,9 @@ def test_a_bad_key_is_refused_without_a_word_of_it(key: str) -> None:
     text = "".join(traceback.format_exception(caught.value))
     # The source line of the raise has digits of its own; no key above is part of it.
     assert len(key) < 5 or key not in text
+    # Nor in what a reporter of errors may show of the frames.
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)][1:]
+    assert all(key not in frame.f_locals.values() for frame in frames)
 
 
 async def test_the_key_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,11 +173,11 @@ def test_without_the_library_the_error_names_the_extra() -> None:
 def test_every_error_is_a_client_error() -> None:
     from livepeer.client import errors
 
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert len(kinds) == 18
-    assert all(issubclass(kind, ClientError) for kind in kinds)
-    drawn = errors.__doc__ or ""
-    assert all(kind.__name__ in drawn for kind in kinds)
+    kinds = {kind.__name__: kind for kind in vars(errors).values() if isinstance(kind, type)}
+    assert all(issubclass(kind, ClientError) for kind in kinds.values())
+    drawn = re.findall(r"^[│ ]*[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
+    assert {"ClientError", *drawn} == set(kinds)
+    assert len(drawn) == len(set(drawn))
 
 
 def test_the_library_leaves_the_recursion_limit_alone():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from livepeer.client import ConfigError, InvalidJob
-from livepeer.client._wire import base_url, on_host, redact, route_path
+from livepeer.client import ConfigError, InvalidAnswer, InvalidJob
+from livepeer.client._find.discovery import ListSource
+from livepeer.client._wire.encoding import base_url, on_host, redact, route_path
 
 
 @pytest.mark.parametrize(
@@ -35,17 +36,35 @@ def test_a_base_has_no_trailing_slash() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "127.0.0.1:8935", "h:8935", "ftp://h", "http://", "http://h?x"]
+    "url",
+    [
+        "",
+        "127.0.0.1:8935",
+        "h:8935",
+        "ftp://h",
+        "ftp://u:s3cret@h",
+        "http://",
+        "http://h?x",
+        "http://[bad",
+        "http://h:99999",
+        "http://u:s3cret@h:99999",
+    ],
 )
 def test_a_base_that_is_none_is_refused_by_name(url: str) -> None:
-    with pytest.raises(ConfigError, match="`gateway`"):
+    with pytest.raises(ConfigError, match="`gateway`") as caught:
         base_url(url, "gateway")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_channels_are_on_the_host_that_answered() -> None:
     moved = on_host("http://orchestrator:8935/ai/trickle/s-out", "https://1.2.3.4:8936")
     assert moved == "https://1.2.3.4:8936/ai/trickle/s-out"
+    with pytest.raises(InvalidAnswer, match="http://h") as caught:
+        on_host("http://[x", "http://h")
+    assert caught.value.elsewhere
 
 
 def test_urls_are_shown_without_secrets() -> None:
     assert redact("https://me:secret@host:1/p?token=x#y") == "https://host:1/p"
+    assert redact("https://me:secret@[host/p?token=x#y") == "[host/p"
+    assert "s3cret" not in repr(ListSource(["http://u:s3cret@h"]))

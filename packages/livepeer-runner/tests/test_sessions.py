@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import json
+import re
 import socket
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -193,22 +194,27 @@ async def test_whatever_on_stream_stop_raises_the_session_ends_whole(is_async: b
         assert (await caller.start())[0] == 200
 
 
-async def test_a_stop_is_answered_in_time_whatever_is_dead():
+async def test_a_stop_is_answered_in_time_whatever_is_dead(caplog: pytest.LogCaptureFixture):
     class Hangs(Plain):
         async def on_stream_stop(self) -> None:
             await asyncio.sleep(60)
 
     with dead_server() as dead:
-        began = time.monotonic()
         async with calling(Hangs(), stop_timeout_s=1.0) as caller:
             urls = {name: f"{dead}/{name}" for name in ("events_url", "data_url", "publish_url")}
             assert (await caller.start(media=True, **urls))[0] == 200
             await asyncio.sleep(0.3)
-            stopped = time.monotonic()
+            began = time.monotonic()
             assert (await caller.post("stop"))[0] == 200
-            assert time.monotonic() - stopped < 1.5
             assert await caller.health() == "IDLE"
-        assert time.monotonic() - began < 8
+    # Long before any of them, and however slow the machine is: each had a share of the second.
+    assert time.monotonic() - began < 20
+    said = " ".join(record.getMessage() for record in caplog.records)
+    waited = re.search(r"on_stream_stop\(\) took longer than ([\d.]+) s", said)
+    waited_then = re.search(r"the channels of stream s did not end within ([\d.]+) s", said)
+    assert waited is not None
+    assert waited_then is not None
+    assert float(waited[1]) + float(waited_then[1]) <= 1.0
 
 
 async def test_what_is_not_closed_in_time_is_closed_later_and_no_later_than_it_may():

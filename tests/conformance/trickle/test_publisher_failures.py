@@ -125,7 +125,7 @@ async def test_p09_a_server_that_refuses_a_segment_for_too_long_ends_the_publish
     segment = await publisher.open_segment()
     with pytest.raises(ChannelUnreachable) as caught:
         await segment.close()
-    assert 0.5 < time.monotonic() - began < 4
+    assert 0.5 < time.monotonic() - began < 8
     assert (caught.value.status, caught.value.retryable) == (503, True)
     assert len(server.requests("POST", 0)) >= 3
     assert set(server.seqs("POST")) == {"0", "1"}
@@ -172,7 +172,7 @@ async def test_p12_a_server_that_takes_nothing_ends_the_write(scripted: Script) 
 
     with pytest.raises(SegmentTimeout):
         await flood()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
     # The system's own buffer for a socket is some megabytes; all else is bounded by ours.
     assert accepted < 10 * 1024 * 1024
     await publisher.close()

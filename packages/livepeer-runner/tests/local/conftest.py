@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from livepeer.runner._local import jobs
+from livepeer.runner._local.keys import ThrowAwayKey
+from livepeer.runner._local.money.messages import Payment
+from livepeer.runner._local.money.wallet import read_terms
 from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner._local.settings import LocalSettings
 from livepeer.trickle.testing import serve
@@ -140,6 +144,10 @@ class Network:
         }
         return await self.ask("GET", self.orchestrator + "/process/token", b"", headers)
 
+    def sender(self, capability: str = "c1", *, v1: bool = False) -> Sender:
+        """A caller with a key of its own."""
+        return Sender(self, capability, v1=v1)
+
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
         await until(condition)
 
@@ -154,6 +162,49 @@ class Network:
     async def available(self, capability: str = "c1") -> int:
         token = json.loads((await self.token(capability)).body)
         return int(token.get("available_capacity", 0))
+
+
+class Sender:
+    """A caller with a key, who signs jobs and makes payments."""
+
+    def __init__(self, network: Network, capability: str, *, v1: bool) -> None:
+        self.key = ThrowAwayKey()
+        self.network = network
+        self.capability = capability
+        self._v1 = v1
+
+    def job(self, **fields: Any) -> dict[str, str]:
+        """The signed job header."""
+        given = {"id": "j", "request": "{}", "parameters": "{}", "timeout_seconds": 5} | fields
+        job = jobs.JobRequest(capability=self.capability, sender=self.key.address, **given)
+        message = job.v1_message() if self._v1 else job.legacy_message()
+        return {"Livepeer": replace(job, sig=self.key.sign(message)).header()}
+
+    async def token(self) -> dict[str, Any]:
+        address = self.key.address
+        creds = {"addr": address, "sig": self.key.sign(address.encode())}
+        answer = await self.network.token(self.capability, creds)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body)
+
+    async def balance(self) -> int:
+        return int((await self.token()).get("balance", 0))
+
+    async def payment(self, tickets: int = 1, **changed: Any) -> Payment:
+        """Tickets with a new token's parameters, `changed` after they were signed."""
+        terms = read_terms(await self.token())
+        assert terms.params is not None
+        sender = jobs.address_bytes(self.key.address)
+        signed = tuple(
+            (nonce, self.key.sign_ticket(terms.params.message(sender, nonce)))
+            for nonce in range(1, tickets + 1)
+        )
+        made = Payment(sender=sender, params=terms.params, price=terms.price, tickets=signed)
+        return replace(made, **changed)
+
+    async def paid(self, **fields: Any) -> dict[str, str]:
+        """The headers of a job with a payment of one ticket."""
+        return {**self.job(**fields), "Livepeer-Payment": (await self.payment()).header()}
 
 
 MakeNetwork = Callable[..., AbstractAsyncContextManager[Network]]
@@ -176,8 +227,12 @@ async def runner() -> AsyncIterator[FakeRunner]:
 @pytest.fixture
 def make_network() -> MakeNetwork:
     @asynccontextmanager
-    async def make(*, verify: bool = False, **settings: Any) -> AsyncIterator[Network]:
-        made = LocalNetwork(secret=SECRET, verify=verify, settings=LocalSettings(**settings))
+    async def make(
+        *, verify: bool = False, charge: bool = False, **settings: Any
+    ) -> AsyncIterator[Network]:
+        made = LocalNetwork(
+            secret=SECRET, verify=verify, charge=charge, settings=LocalSettings(**settings)
+        )
         async with made, aiohttp.ClientSession() as session:
             yield Network(made.orchestrator_url, made.gateway_url, session)
 

@@ -81,7 +81,7 @@ async def test_after_the_end_the_orchestrator_holds_the_response(
     await network.register("c1", runner.url)
     started = time.monotonic()
     body, _ = await read(network, network.orchestrator, until=None, timeout_seconds=1)
-    assert 0.8 < time.monotonic() - started < 3
+    assert 0.8 < time.monotonic() - started < 20
     assert body.rstrip(b"\n").endswith(b"[DONE]")
     # A newline now and then, not a flood.
     assert 3 < len(body) - len(body.rstrip(b"\n")) < 50

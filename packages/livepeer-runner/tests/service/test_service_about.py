@@ -74,6 +74,24 @@ async def ask(url: str, method: str = "GET", body: object = None) -> tuple[int, 
         return response.status, json.loads(text) if is_json else text
 
 
+async def test_callers_on_the_network_ask_for_the_schema_by_post():
+    # As an orchestrator asks: any body, an empty content type, and no token of the operator's own.
+    async with serve(Sentiment(), auth_token="secret") as server:
+        _, schema = await ask(server.url + "/schema")
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(
+                server.url + "/schema", data=b"{}", headers={"Content-Type": ""}
+            ) as response,
+        ):
+            assert (response.status, await response.json()) == (200, schema)
+        assert "text" in json.dumps(schema)
+    async with serve(Dim()) as server:
+        _, schema = await ask(server.url + "/schema")
+        assert await ask(server.url + "/schema", "POST", {}) == (200, schema)
+        assert "level" in schema["params"]["properties"]
+
+
 async def test_the_schema_of_a_batch_pipeline():
     async with serve(Sentiment(), version="2.0.0") as server:
         status, schema = await ask(server.url + "/schema")

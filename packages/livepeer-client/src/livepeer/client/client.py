@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from ._wire import base_url, dump_json
-from .errors import ClientError, ConfigError
-from .jobs import BYOCJobRequest, new_job_id
-from .payments import FreeOnly
-from .signing import LocalSigner
-from .stream import BYOCJob
+from ._calls import Caller
+from ._nodes.way import Way
+from ._streams.byoc import BYOCJob
+from ._streams.closing import stop_all
+from ._streams.ends import StreamSettings
+from ._wire.encoding import MAX_ANSWER_BYTES
+from ._wire.jobs import BYOCJobRequest, new_job_id
+from .errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Unpack
 
-    from ._http import HTTP
-    from ._wire import JSONValue
-    from .answer import Answer
-    from .payments import PaymentProvider
-    from .signing import Signer
-    from .transport import JobTransport
-
-_log = logging.getLogger(__name__)
+    from ._find.access import AccessToken
+    from ._find.discovery import OrchestratorSource
+    from ._find.selection import SelectionPolicy
+    from ._net.http import HTTP
+    from ._net.trust import TrustStore
+    from ._nodes.transport import JobTransport
+    from ._pay.payments import PaymentProvider
+    from ._sign.signing import Signer
+    from ._streams.ends import Reconnect, Reconnected
+    from .options import ClientOptions
 
 KEEP_ALIVE_S = 10.0
 """How often a stream's control channel gets a sign of life; go-livepeer's gateway does the same."""
 
 
-class Client:
+STOP_S = 20.0
+"""For the stop of all streams that still run when a client closes; then they are given up."""
+
+
+class Client(Caller):
     """Calls capabilities on the Livepeer network. An async context manager.
 
     ```python
@@ -38,21 +45,37 @@ class Client:
         print(await client.call("hello", {"name": "Ada"}))
     ```
 
-    Leaving the context stops the streams that it started and that still run.
+    Leaving the context stops the streams that it started and that still run. Scripts and
+    notebooks without an event loop of their own take `SyncClient`.
 
     Args:
-        gateway: The URL of a gateway, which finds orchestrators, signs and pays.
-        orchestrators: Instead of a gateway: URLs of orchestrators, tried in this order.
-        signer: Who answers for jobs at orchestrators; by default a fresh random key, which is
-            enough for whatever costs nothing.
-        payments: What pays orchestrators; by default nothing does.
+        gateway: The URL of a gateway, which finds orchestrators, signs and pays. Nothing of what
+            follows on orchestrators, signing and paying goes with it.
+        orchestrators: URLs of orchestrators, tried in this order.
+        discovery: Where orchestrators are listed: the URL of a webhook or of a discovery service,
+            or a source of one's own.
+        discovery_headers: Sent to that URL, and to nobody else.
+        signer: Who answers for jobs, or the URL of a remote signer, which may list orchestrators
+            as well; by default a fresh random key, which is enough for whatever costs nothing.
+        signer_headers: Sent to the remote signer of that URL, and to nobody else.
+        access_token: Names orchestrators, a discovery service or a signer in one text; what it
+            names comes first.
+        payments: What pays; by default the remote signer does, where there is one, and nothing
+            else.
+        max_price_per_s: The most that a capability may cost, in wei per second.
+        max_spend: The most that may be paid in all, in wei: the expected value of tickets.
+        selection: Sorts the orchestrators that offer a capability. By default a list is tried in
+            its order, and others by `balanced`.
+        use_tofu: Where no authority vouches for an orchestrator's certificate, trust the first
+            one that it shows, and no other later. For orchestrators only.
+        trust: Remembers those certificates; by default in the user's data directory.
+        verify_tls: Check certificates at all; False accepts any.
         keep_alive_s: Seconds between signs of life on a stream's control channel.
-        verify_tls: Check certificates. Orchestrators have self-signed ones by default, which
-            only False accepts.
-        max_answer_bytes: The largest answer, or event, that is read; 64 MiB by default.
+        max_answer_bytes: The largest answer to a call, or event of one, that is read into memory;
+            64 MiB by default. What streams report has a limit of its own.
 
     Raises:
-        ConfigError: Neither or both of gateway and orchestrators, or no valid URL.
+        ConfigError: Nobody to call, options that exclude each other, or one that is wrong.
     """
 
     def __init__(
@@ -60,85 +83,44 @@ class Client:
         *,
         gateway: str | None = None,
         orchestrators: Sequence[str] = (),
-        signer: Signer | None = None,
+        discovery: str | OrchestratorSource | None = None,
+        discovery_headers: Mapping[str, str] | None = None,
+        signer: Signer | str | None = None,
+        signer_headers: Mapping[str, str] | None = None,
+        access_token: str | AccessToken | None = None,
         payments: PaymentProvider | None = None,
-        keep_alive_s: float = KEEP_ALIVE_S,
+        max_price_per_s: int | None = None,
+        max_spend: int | None = None,
+        selection: SelectionPolicy | None = None,
+        use_tofu: bool = True,
+        trust: TrustStore | None = None,
         verify_tls: bool = True,
-        max_answer_bytes: int = 64 * 1024 * 1024,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
-        if isinstance(orchestrators, str):
-            orchestrators = (orchestrators,)
-        if (gateway is None) == (not orchestrators):
-            raise ConfigError("give either `gateway` or `orchestrators`")
-        if keep_alive_s <= 0:
-            raise ConfigError(f"`keep_alive_s` must be more than 0, not {keep_alive_s!r}")
-        self._gateway = None if gateway is None else base_url(gateway, "gateway")
-        self._orchestrators = tuple(base_url(url, "orchestrators") for url in orchestrators)
-        self._signer = signer
-        self._payments = payments or FreeOnly()
-        self._keep_alive_s = keep_alive_s
-        self._verify_tls = verify_tls
-        self._max_answer_bytes = max_answer_bytes
+        _check_positive("keep_alive_s", keep_alive_s)
+        _check_positive("max_answer_bytes", max_answer_bytes)
+        self._way = Way(
+            gateway=gateway,
+            orchestrators=orchestrators,
+            discovery=discovery,
+            discovery_headers=discovery_headers,
+            signer=signer,
+            signer_headers=signer_headers,
+            access_token=access_token,
+            payments=payments,
+            max_price_per_s=max_price_per_s,
+            max_spend=max_spend,
+            selection=selection,
+            use_tofu=use_tofu,
+            trust=trust,
+            verify_tls=verify_tls,
+            max_answer_bytes=max_answer_bytes,
+        )
+        self._stream_settings = StreamSettings(keep_alive_s=keep_alive_s)
         self._stack = AsyncExitStack()
         self._opened: tuple[HTTP, JobTransport] | None = None
         self._jobs: set[BYOCJob] = set()
-
-    async def call(
-        self, capability: str, payload: object, *, route: str = "predict", timeout_s: int = 60
-    ) -> JSONValue:
-        """Run a batch job and return its answer.
-
-        Args:
-            capability: The registered name.
-            payload: What the runner gets as its JSON body.
-            route: The runner's path.
-            timeout_s: Whole seconds that the runner has.
-
-        Raises:
-            RunnerError: The runner refused the payload or failed.
-            CapabilityUnavailable: Nobody offers the capability at the moment.
-            NoOrchestrator: Each orchestrator failed.
-            PaymentRequired: It has a price.
-            JobTimeout: No answer in time.
-            StreamError: The capability answers with a stream of events; see `call_events`.
-            ClientError: Whatever else can go wrong on the way.
-        """
-        async with self.open_call(capability, payload, route=route, timeout_s=timeout_s) as answer:
-            return await answer.json()
-
-    async def call_events(
-        self, capability: str, payload: object, *, route: str = "predict", timeout_s: int = 60
-    ) -> AsyncGenerator[JSONValue]:
-        """Run a batch job that answers with a stream of events, and give each item as it comes.
-
-        A plain answer is a stream of one item. The connection is closed at the stream's end, and
-        also when the iteration is given up: use `contextlib.aclosing` to have that happen at once.
-
-        Raises:
-            RunnerError: The runner failed, at its start or in the middle.
-            StreamCut: The stream ended before its end was announced.
-            ClientError: As for `call`.
-        """
-        async with self.open_call(capability, payload, route=route, timeout_s=timeout_s) as answer:
-            items = answer.items()
-            async with aclosing(items):
-                async for item in items:
-                    yield item
-
-    @asynccontextmanager
-    async def open_call(
-        self, capability: str, payload: object, *, route: str = "predict", timeout_s: int = 60
-    ) -> AsyncGenerator[Answer]:
-        """Run a batch job and give its answer when its headers are here, whatever its kind.
-
-        Raises:
-            ClientError: As for `call`.
-        """
-        request = BYOCJobRequest(capability=capability, timeout_s=timeout_s)
-        body = dump_json(payload, "payload").encode()
-        _, transport = self._open()
-        async with transport.call(request.job(), body, route=route) as answer:
-            yield answer
 
     async def start_stream(
         self,
@@ -150,6 +132,8 @@ class Client:
         data_out: bool = True,
         stream_id: str | None = None,
         timeout_s: int = 120,
+        reconnect: bool | Reconnect = False,
+        on_reconnect: Callable[[Reconnected], None] | None = None,
     ) -> BYOCJob:
         """Start a live stream.
 
@@ -162,6 +146,9 @@ class Client:
             stream_id: By default a fresh random one. A second stream of one id closes the
                 channels of the first.
             timeout_s: Whole seconds that the runner has to start.
+            reconnect: Go on at another orchestrator when one, or its runner, is lost; with limits
+                of one's own, or True for `Reconnect()`.
+            on_reconnect: Told of each time, on the loop; it must not block.
 
         Raises:
             RunnerError: The runner refused the parameters or failed.
@@ -175,65 +162,76 @@ class Client:
             enable_data_output=data_out,
             id=new_job_id() if stream_id is None else stream_id,
         )
-        return await self.start(request, params=params)
+        return await self.start(
+            request, params=params, reconnect=reconnect, on_reconnect=on_reconnect
+        )
 
     async def start(
-        self, request: BYOCJobRequest, *, params: Mapping[str, object] | None = None
+        self,
+        request: BYOCJobRequest,
+        *,
+        params: Mapping[str, object] | None = None,
+        reconnect: bool | Reconnect = False,
+        on_reconnect: Callable[[Reconnected], None] | None = None,
+        settings: StreamSettings | None = None,
     ) -> BYOCJob:
         """Start a live stream from a request that says all of it.
+
+        Args:
+            request: The job.
+            params: The runner's parameters.
+            reconnect: As for `start_stream`.
+            on_reconnect: As for `start_stream`.
+            settings: How the stream is kept alive and watched; by default with the client's
+                `keep_alive_s`.
 
         Raises:
             ClientError: As for `start_stream`.
         """
         http, transport = self._open()
-        stream = await transport.start(request, params)
         job = BYOCJob(
             transport,
-            stream,
             http,
-            keep_alive_s=self._keep_alive_s,
+            request,
+            params,
+            settings=settings or self._stream_settings,
+            reconnect=reconnect,
+            on_reconnect=on_reconnect,
             on_stop=self._jobs.discard,
         )
+        # Before the start, so that a client that closes meanwhile ends it.
         self._jobs.add(job)
-        return job
+        return await job.start()
 
     async def __aenter__(self) -> Self:
-        from ._direct import OrchestratorTransport  # lazy: aiohttp
-        from ._gateway import GatewayTransport  # lazy: aiohttp
-        from ._http import HTTP  # lazy: aiohttp
-
         if self._opened is not None:
             raise RuntimeError("the client is open already")
-        http = HTTP(verify_tls=self._verify_tls, max_answer_bytes=self._max_answer_bytes)
-        transport: JobTransport
-        if self._gateway is not None:
-            transport = GatewayTransport(http, self._gateway)
-        else:
-            signer = self._signer
-            if signer is None:
-                # In a thread: the Ethereum library takes most of a second to import.
-                signer = await asyncio.to_thread(LocalSigner.ephemeral)
-            transport = OrchestratorTransport(
-                http, self._orchestrators, signer=signer, payments=self._payments
-            )
-        await self._stack.enter_async_context(http)
-        self._opened = (http, transport)
+        async with AsyncExitStack() as stack:
+            self._opened = await self._way.open(stack)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            for job in tuple(self._jobs):
-                try:
-                    await job.stop()
-                except ClientError as error:
-                    _log.warning("stream %s was not stopped: %s", job.stream_id, error)
+            await stop_all(tuple(self._jobs), within_s=STOP_S)
         finally:
             self._opened = None
             await self._stack.aclose()
 
+    @property
+    def spent(self) -> int:
+        """What has left as payments so far, in wei: the expected value of tickets.
+
+        For all calls and streams of this client. A payment counts when it leaves, also where the
+        call fails afterwards. Nothing behind a gateway, which pays by itself.
+        """
+        return self._way.spent
+
     def __repr__(self) -> str:
-        nodes = ", ".join(self._orchestrators) if self._gateway is None else self._gateway
-        return f"<Client of {nodes}>"
+        return f"<Client of {self._way}>"
+
+    def _transport(self) -> JobTransport:
+        return self._open()[1]
 
     def _open(self) -> tuple[HTTP, JobTransport]:
         if self._opened is None:
@@ -243,44 +241,44 @@ class Client:
         return self._opened
 
 
+def _check_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ConfigError(f"`{name}` must be a number that is more than 0, not {value!r}")
+
+
 async def start_byoc_job(
     request: BYOCJobRequest,
     *,
     params: Mapping[str, object] | None = None,
-    gateway: str | None = None,
-    orchestrators: Sequence[str] = (),
-    signer: Signer | None = None,
-    payments: PaymentProvider | None = None,
-    keep_alive_s: float = KEEP_ALIVE_S,
-    verify_tls: bool = True,
+    reconnect: bool | Reconnect = False,
+    on_reconnect: Callable[[Reconnected], None] | None = None,
+    settings: StreamSettings | None = None,
+    **options: Unpack[ClientOptions],
 ) -> BYOCJob:
     """Start one live stream with a client of its own, which closes when the job is stopped.
 
     Args:
         request: The job.
         params: The runner's parameters.
-        gateway: As for `Client`, like all that follows.
-        orchestrators: See there.
-        signer: See there.
-        payments: See there.
-        keep_alive_s: See there.
-        verify_tls: See there.
+        reconnect: As for `Client.start_stream`.
+        on_reconnect: As for `Client.start_stream`.
+        settings: As for `Client.start`.
+        options: Those of `Client`.
 
     Raises:
         ClientError: As for `Client.start_stream`.
     """
     resources = AsyncExitStack()
-    client = Client(
-        gateway=gateway,
-        orchestrators=orchestrators,
-        signer=signer,
-        payments=payments,
-        keep_alive_s=keep_alive_s,
-        verify_tls=verify_tls,
-    )
+    client = Client(**options)
     try:
         await resources.enter_async_context(client)
-        job = await client.start(request, params=params)
+        job = await client.start(
+            request,
+            params=params,
+            reconnect=reconnect,
+            on_reconnect=on_reconnect,
+            settings=settings,
+        )
     except BaseException:
         await resources.aclose()
         raise

@@ -7,12 +7,21 @@ ClientError
 ├── InvalidKey             (ValueError)       the private key is none
 ├── InvalidJob             (ValueError)       the job cannot be sent as it is written
 ├── NodeUnreachable        (ConnectionError)  no connection to an orchestrator or gateway
+│   └── CertificateChanged                    it shows another certificate than the one remembered
+├── DiscoveryError         (LookupError)      whoever lists the orchestrators gives no list
 ├── OrchestratorError                         an orchestrator refused the job or failed at it
 │   └── SignatureRefused                      it does not take the signature
+├── SignerError                               the remote signer did not do what was asked
+│   ├── SignerRefused                         it refused, and would again
+│   │   └── TermsExpired                      it wants the orchestrator's terms anew
+│   ├── SignerUnavailable                     it cannot at the moment, or there is no way to it
+│   └── NothingDue                            it says that nothing is to be paid yet
 ├── GatewayError                              a gateway refused the job or failed at it
-├── NoOrchestrator         (LookupError)      each orchestrator was tried and failed
+├── NoOrchestrator         (LookupError)      several orchestrators failed, or there is none
 ├── CapabilityUnavailable  (LookupError)      nobody offers the capability at the moment
-├── PaymentRequired                           the capability has a price that was not paid
+├── PaymentRequiredError                      the capability has a price that was not paid
+│   ├── PriceTooHigh                          the price is above a ceiling
+│   └── SpendLimit                            paying it would exceed what may be spent
 ├── RunnerError                               the runner itself answered with an error
 ├── InvalidAnswer          (ValueError)       the answer is not what it should be, or too large
 ├── JobTimeout             (TimeoutError)     no answer within the job's timeout
@@ -22,7 +31,8 @@ ClientError
 ```
 
 Every error carries the URL that was attempted, without secrets, the HTTP status if there was one,
-and by `retryable` whether the same attempt can succeed later.
+by `retryable` whether the same attempt can succeed later, and by `elsewhere` whether another
+orchestrator may do better now.
 """
 
 from __future__ import annotations
@@ -41,9 +51,11 @@ class ClientError(Exception):
         url: What was attempted, without secrets; empty when nothing was.
         status: The HTTP status of the answer, if there was one.
         retryable: Whether the same attempt can succeed later.
+        elsewhere: Whether another orchestrator may do what this one did not.
     """
 
     retryable = False
+    elsewhere = False
 
     def __init__(
         self,
@@ -52,12 +64,15 @@ class ClientError(Exception):
         url: str = "",
         status: int | None = None,
         retryable: bool | None = None,
+        elsewhere: bool | None = None,
     ) -> None:
         super().__init__(f"{message} ({url})" if url else message)
         self.url = url
         self.status = status
         if retryable is not None:
             self.retryable = retryable
+        if elsewhere is not None:
+            self.elsewhere = elsewhere
 
 
 class ConfigError(ClientError, ValueError):
@@ -77,17 +92,81 @@ class InvalidJob(ClientError, ValueError):
 
 
 class NodeUnreachable(ClientError, ConnectionError):
-    """There is no connection to the orchestrator or gateway, or it was cut."""
+    """There is no connection to the orchestrator or gateway, or it was cut.
+
+    Attributes:
+        connected: There was a connection, so that the request may have arrived.
+    """
 
     retryable = True
+    elsewhere = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        url: str = "",
+        retryable: bool | None = None,
+        connected: bool = False,
+    ) -> None:
+        super().__init__(message, url=url, retryable=retryable)
+        self.connected = connected
+
+
+class CertificateChanged(NodeUnreachable):
+    """An orchestrator shows another certificate than the one that is remembered for it.
+
+    An orchestrator makes a new one at each start, and so would somebody who stands between.
+    The text names the mend.
+    """
+
+    retryable = False
+
+
+class DiscoveryError(ClientError, LookupError):
+    """Whoever lists the orchestrators gives no list; no list is not the same as an empty one."""
 
 
 class OrchestratorError(ClientError):
     """An orchestrator refused the job or failed at it."""
 
+    elsewhere = True
+
 
 class SignatureRefused(OrchestratorError):
     """The orchestrator does not take the signature; perhaps it wants the other scheme."""
+
+
+class SignerError(ClientError):
+    """The remote signer did not do what was asked."""
+
+
+class SignerRefused(SignerError):
+    """The remote signer refused, and would refuse the same again."""
+
+
+class TermsExpired(SignerRefused):
+    """The remote signer wants the orchestrator's terms anew (status 480).
+
+    Attributes:
+        orchestrator_url: Whose terms; empty where the signer does not say.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", status: int | None = None, orchestrator_url: str = ""
+    ) -> None:
+        super().__init__(message, url=url, status=status)
+        self.orchestrator_url = orchestrator_url
+
+
+class SignerUnavailable(SignerError):
+    """The remote signer cannot at the moment, or there is no way to it."""
+
+    retryable = True
+
+
+class NothingDue(SignerError):
+    """The remote signer says that nothing is to be paid yet (status 482)."""
 
 
 class GatewayError(ClientError):
@@ -95,7 +174,11 @@ class GatewayError(ClientError):
 
 
 class NoOrchestrator(ClientError, LookupError):
-    """Each orchestrator was tried and failed.
+    """Several orchestrators were tried and failed, or there is none to try.
+
+    Where only one was tried, and nobody else is left, its own error is raised instead; where all
+    failed for want of the capability or of a payment, `CapabilityUnavailable` or
+    `PaymentRequiredError`.
 
     Attributes:
         causes: What each of them answered, in the order of the attempts. Empty for a gateway,
@@ -120,14 +203,17 @@ class CapabilityUnavailable(ClientError, LookupError):
     """Nobody offers the capability at the moment: unknown, or every slot is taken."""
 
     retryable = True
+    elsewhere = True
 
 
-class PaymentRequired(ClientError):
+class PaymentRequiredError(ClientError):
     """The capability has a price that was not paid.
 
     Attributes:
         price_per_s: The price in wei per second, where it is known.
     """
+
+    elsewhere = True
 
     def __init__(
         self,
@@ -141,12 +227,21 @@ class PaymentRequired(ClientError):
         self.price_per_s = price_per_s
 
 
+class PriceTooHigh(PaymentRequiredError):
+    """The orchestrator's price is above the caller's or the signer's ceiling."""
+
+
+class SpendLimit(PaymentRequiredError):
+    """The payment would exceed what the caller allows to be spent."""
+
+
 class RunnerError(ClientError):
     """The runner itself answered with an error.
 
     Attributes:
         detail: What the runner says: the `detail` of a JSON body, else the body. A list of
             mappings with `loc` and `msg` when the payload was not valid.
+        retry_after: Seconds after which it is worth another attempt, where the runner says so.
     """
 
     def __init__(
@@ -156,12 +251,24 @@ class RunnerError(ClientError):
         url: str = "",
         status: int | None = None,
         retryable: bool | None = None,
+        elsewhere: bool | None = None,
+        retry_after: float | None = None,
     ) -> None:
-        code = f" with {status}" if status is not None else ""
         super().__init__(
-            f"the runner failed{code}: {_said(detail)}", url=url, status=status, retryable=retryable
+            f"the runner {_verdict(status)}: {_said(detail)}",
+            url=url,
+            status=status,
+            retryable=retryable,
+            elsewhere=elsewhere,
         )
         self.detail = detail
+        self.retry_after = retry_after
+
+
+def _verdict(status: int | None) -> str:
+    if status is None:
+        return "failed"
+    return f"refused with {status}" if 400 <= status < 500 else f"failed with {status}"
 
 
 def _said(detail: object) -> str:
@@ -192,11 +299,14 @@ def _fault(item: object) -> str | None:
 class InvalidAnswer(ClientError, ValueError):
     """The answer is not what it should be, or larger than the limit."""
 
+    elsewhere = True
+
 
 class JobTimeout(ClientError, TimeoutError):
     """There was no answer within the job's timeout."""
 
     retryable = True
+    elsewhere = True
 
 
 class StreamError(ClientError):

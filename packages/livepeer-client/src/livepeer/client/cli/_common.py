@@ -1,8 +1,9 @@
-"""What the commands share: arguments that are JSON, and errors of one line."""
+"""What the commands share: arguments that are JSON, lines of it, and errors of one line."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,10 @@ def read_json(argument: str, what: str) -> object:
     if argument == "-":
         text = sys.stdin.read()
     elif argument.startswith("@"):
-        text = Path(argument[1:]).read_text(encoding="utf-8")
+        try:
+            text = Path(argument[1:]).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{what}: {argument[1:]} is no text in UTF-8: {error}") from error
     else:
         text = argument
     try:
@@ -29,8 +33,27 @@ def read_json(argument: str, what: str) -> object:
     return value
 
 
+def one_line(value: object) -> str:
+    """A value as one line of JSON that standard output can show."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        # There is none when it was closed.
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        # The terminal cannot show it, or half of a surrogate pair is in it.
+        return json.dumps(value, default=str)
+    return text
+
+
 def failed(error: Exception, status: int) -> typer.Exit:
     """Print an error as one line on standard error; raise what is returned."""
     message = " ".join(str(error).split()) or type(error).__name__
     typer.echo(f"error: {message}", err=True)
     return typer.Exit(status)
+
+
+def quiet_end() -> typer.Exit:
+    """For a standard output that nobody reads any more: raise what is returned."""
+    # Or the interpreter complains when it flushes what is left.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return typer.Exit(0)

@@ -1,47 +1,83 @@
-"""`livepeer stream`: a media file through a live capability, from the shell."""
+"""`livepeer stream`: a file, a camera or a test picture through a live capability."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
-import time
+import logging
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Self, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from . import _network as options
+from ._client import Gateway, MaxPrice, MaxSpend, client_of
 from ._common import failed, read_json
+from ._stream_ends import (
+    Pictures,
+    check_ends,
+    is_endless,
+    is_file,
+    need_media,
+    open_sink,
+    open_source,
+    say,
+)
+from ._stream_show import Display, report
+from ._stream_signals import signals_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from rich.progress import Progress as ProgressBar, TaskID
-
-    from livepeer.client.media import MediaSource, Progress, Summary
+    from livepeer.client import Client
+    from livepeer.client.media import (
+        MediaSource,
+        Summary,
+        TestPattern,
+        Webcam,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Options:
+class _Request:
+    """What was asked for."""
+
+    capability: str
+    input: str
+    output: str
+    pictures: Pictures
     params: Mapping[str, object]
     fast: bool
     live: bool
-    insecure: bool
+    reconnect: bool
+    duration_s: float | None
 
 
 def stream(
     capability: Annotated[str, typer.Argument(help="The capability's registered name.")],
-    orchestrator: Annotated[
-        list[str],
-        typer.Option(help="URL of an orchestrator; give several to try in order."),
-    ],
-    input: Annotated[Path, typer.Option("--input", help="The media file that goes in.")],
-    output: Annotated[
-        Path | None,
+    input: Annotated[
+        str,
         typer.Option(
-            "--output", help="The file that what comes out is recorded to.", show_default=False
+            "--input",
+            metavar="FILE|webcam[:N]|test",
+            help="What goes in: a media file, a camera by its number or name, or a test picture.",
         ),
-    ] = None,
+    ],
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            metavar="FILE|player|none",
+            help="Where what comes out goes: a file, a window of ffplay, mpv or VLC, or nowhere.",
+        ),
+    ] = "none",
+    gateway: Gateway = None,
+    orchestrator: options.Orchestrators = None,
+    discovery: options.Discovery = None,
+    discovery_header: options.DiscoveryHeaders = None,
+    signer: options.SignerURL = None,
+    signer_header: options.SignerHeaders = None,
+    access_token: options.Token = None,
+    key_file: options.KeyFile = None,
     params: Annotated[
         str, typer.Option(metavar="JSON", help="The stream's parameters: JSON, @FILE or -.")
     ] = "{}",
@@ -52,147 +88,138 @@ def stream(
         bool,
         typer.Option("--live", help="As a camera: do not wait for a runner that is too slow."),
     ] = False,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Accept any TLS certificate.")
+    reconnect: Annotated[
+        bool,
+        typer.Option("--reconnect", help="Go on at another orchestrator when one is lost."),
+    ] = False,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="End after so many seconds of media.", show_default=False),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="WxH", help="Of webcam (1280x720) and test (640x360)."),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Pictures in a second of webcam and test (30).")
+    ] = None,
+    bitrate: Annotated[
+        int | None,
+        typer.Option(min=10_000, help="The most bits in a second of webcam and test."),
+    ] = None,
+    max_price: MaxPrice = None,
+    max_spend: MaxSpend = None,
+    insecure: options.Insecure = False,
+    no_tofu: options.NoTofu = False,
+    repin: options.Repin = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what it came to as one JSON object.")
     ] = False,
 ) -> None:
-    """Stream a media file through a live capability and record what comes out.
+    """Stream a file, a camera or a test picture through a live capability, and keep what comes out.
 
-    The file goes in at its own pace, and waits for a slow runner, so that no frame is lost. The
-    exit status is 0 when all of it came through, 1 when something failed, 2 for a mistake in the
-    command.
+    A file goes in at its own pace, and waits for a slow runner: no frame is lost on the way to one
+    with live_policy="wait". A camera and the test picture go on until --duration is over or Ctrl-C
+    ends them. Through a gateway media goes over RTMP, and waits for nobody. The exit status is 0
+    when all of it came through, 1 when something failed, 2 for a mistake in the command, 130 when
+    a file was interrupted, 143 when it was terminated.
     """
     try:
-        options = _options(params, fast, live, insecure)
-        if output is not None and output.resolve() == input.resolve():
-            raise ValueError("--output must not be the input file")
+        request = _Request(
+            capability=capability,
+            input=input,
+            output=output,
+            pictures=Pictures(size=size, fps=fps, bitrate=bitrate),
+            params=_params(params),
+            fast=fast,
+            live=live,
+            reconnect=reconnect,
+            duration_s=duration,
+        )
+        _check(request)
     except (OSError, ValueError) as error:
         raise failed(error, 2) from None
-    try:
-        summary, recorded = _run(input, capability, orchestrator, output, options)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    raise typer.Exit(_report(summary, output, recorded))
+    need_media()
+    with options.outcome():
+        client = client_of(
+            gateway=gateway,
+            orchestrator=orchestrator,
+            discovery=discovery,
+            discovery_header=discovery_header,
+            signer=signer,
+            signer_header=signer_header,
+            access_token=access_token,
+            key_file=key_file,
+            max_price=max_price,
+            max_spend=max_spend,
+            insecure=insecure,
+            no_tofu=no_tofu,
+            repin=repin,
+        )
+        try:
+            summary, recorded = _run(request, client)
+        finally:
+            # Also of a stream that failed.
+            if client.spent:
+                say(f"paid: {client.spent} wei")
+    file = output if is_file(output) else None
+    status = report(summary, file=file, recorded=recorded, paid=client.spent, as_json=as_json)
+    raise typer.Exit(status)
 
 
-def _options(params: str, fast: bool, live: bool, insecure: bool) -> _Options:
-    if fast and live:
+def _check(request: _Request) -> None:
+    if request.fast and request.live:
         raise ValueError("--fast and --live exclude each other: a live stream has its own pace")
-    chosen = read_json(params, "--params")
+    check_ends(request.input, request.output, request.pictures)
+
+
+def _params(text: str) -> dict[str, object]:
+    chosen = read_json(text, "--params")
     if not isinstance(chosen, dict):
-        raise ValueError(f"--params must be a JSON object, not {params}")
-    named = {str(name): value for name, value in cast("dict[object, object]", chosen).items()}
-    return _Options(params=named, fast=fast, live=live, insecure=insecure)
+        raise ValueError(f"--params must be a JSON object, not {text}")
+    return {str(name): value for name, value in cast("dict[object, object]", chosen).items()}
 
 
-def _run(
-    path: Path,
-    capability: str,
-    orchestrators: Sequence[str],
-    output: Path | None,
-    options: _Options,
-) -> tuple[Summary, bool]:
+def _run(request: _Request, client: Client) -> tuple[Summary, bool]:
+    from livepeer.trickle.errors import TrickleError  # lazy: aiohttp
+
     try:
-        from livepeer.client import ClientError  # lazy: aiohttp
-        from livepeer.client.media import MediaSource  # lazy: PyAV
-        from livepeer.trickle.errors import TrickleError
-    except ModuleNotFoundError as error:
-        if error.name not in ("av", "numpy"):
-            raise
-        text = f"media files need {error.name}: pip install 'livepeer-client[media]'"
-        raise failed(ModuleNotFoundError(text), 1) from None
-    try:
-        with MediaSource(path) as source:
-            return asyncio.run(_transfer(source, capability, orchestrators, output, options))
-    except (ClientError, TrickleError, OSError) as error:
+        with open_source(request.input, request.pictures) as source:
+            return asyncio.run(_transfer(request, client, source))
+    except (TrickleError, OSError, ValueError) as error:
         raise failed(error, 1) from None
 
 
 async def _transfer(
-    source: MediaSource,
-    capability: str,
-    orchestrators: Sequence[str],
-    output: Path | None,
-    options: _Options,
+    request: _Request, client: Client, source: MediaSource | Webcam | TestPattern
 ) -> tuple[Summary, bool]:
-    """Do it; what it came to, and whether there was anything to record."""
-    from livepeer.client import Client
-    from livepeer.client.media import Recorder, Transfer
+    """Do it; what it came to, and whether there is a recording."""
+    from livepeer.client.media import Transfer  # lazy: PyAV
 
-    async with Client(orchestrators=orchestrators, verify_tls=not options.insecure) as client:
-        with _Display(source.duration_s) as display, Recorder(output) as recorder:
-            job = await client.start_stream(capability, params=options.params)
+    with (
+        signals_taken() as signals,
+        Display(request.duration_s or source.duration_s) as display,
+        open_sink(request.output) as sink,
+    ):
+        # What is missing of the output is told at the end, and of the runner's reports nothing is.
+        logging.getLogger("livepeer.trickle").setLevel(logging.ERROR)
+        async with client:
+            job = await client.start_stream(
+                request.capability,
+                params=request.params,
+                reconnect=request.reconnect,
+                on_reconnect=display.reconnected,
+            )
             async with job:
                 transfer = Transfer(
                     job,
                     source,
-                    fast=options.fast,
-                    live=options.live,
+                    fast=request.fast,
+                    live=request.live,
+                    limit_s=request.duration_s,
                     on_progress=display.show,
                 )
-                summary = await transfer.run(recorder)
-            return summary, recorder.finish()
-
-
-class _Display:
-    """Progress on standard error: a bar on a terminal, now and then a plain line elsewhere."""
-
-    _PLAIN_EVERY_S = 5.0
-
-    def __init__(self, duration_s: float | None) -> None:
-        self._duration_s = duration_s
-        self._next_line = time.monotonic() + self._PLAIN_EVERY_S
-        self._bar: ProgressBar | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            from rich.console import Console  # lazy: not every run has a terminal
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TimeElapsedColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("streaming", total=self._duration_s)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, progress: Progress) -> None:
-        """Take a transfer's progress."""
-        text = f"{progress.frames_in} frames in, {progress.frames_out} out"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=progress.sent_s, description=text)
-        elif time.monotonic() >= self._next_line:
-            self._next_line += self._PLAIN_EVERY_S
-            of = f" of {self._duration_s:.0f} s" if self._duration_s else " s"
-            typer.echo(f"{progress.sent_s:.0f}{of}: {text}", err=True)
-
-
-def _report(summary: Summary, output: Path | None, recorded: bool) -> int:
-    """Print the summary; the exit status."""
-    latency = "unknown"
-    if summary.latency_ms is not None:
-        latency = "median {:.1f} ms, 99th percentile {:.1f} ms".format(*summary.latency_ms)
-    typer.echo(
-        f"{summary.frames_in} frames in, {summary.frames_out} out, {summary.dropped} dropped"
-        f" in {summary.seconds:.1f} s ({summary.rate:.1f} frames per second)\nlatency: {latency}",
-        err=True,
-    )
-    errors = list(summary.errors)
-    if summary.frames_in and not summary.frames_out:
-        typer.echo("no frame came out: a hook that returns nothing drops its frame", err=True)
-    if recorded:
-        typer.echo(f"recorded: {output}", err=True)
-    elif output is not None:
-        errors.append(f"nothing came out, so {output.name} was not written")
-    for error in errors:
-        typer.echo(f"error: {error}", err=True)
-    return 1 if errors else 0
+                if is_endless(request.input):
+                    signals.on_first(transfer.stop)
+                summary = await transfer.run(sink)
+        return summary, sink.finish()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import time
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
 
 import av
@@ -11,13 +11,13 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from livepeer.trickle.errors import MediaError
-from livepeer.trickle.media import TIME_BASE, AccessUnit, BytePipe, MediaReader, to_ticks
+from livepeer.trickle.media import TIME_BASE, AccessUnit, BytePipe, to_ticks
 
+from ._tee import Tee, report_units
 from .source import START
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -48,8 +48,9 @@ class Recorder:
         MediaError: There is no container of that suffix, or the folder cannot be written to.
     """
 
-    def __init__(self, target: Path | None) -> None:
+    def __init__(self, target: str | Path | None) -> None:
         self.pipe: BytePipe
+        target = None if target is None else Path(target)
         self._target = target
         self._raw: BinaryIO | None = None
         if target is None:
@@ -58,7 +59,7 @@ class Recorder:
         _check_container(target)
         self._raw_path = _beside(target, ".ts")
         self._raw = self._raw_path.open("xb")
-        self.pipe = _Tee(self._raw)
+        self.pipe = Tee(self._raw)
 
     def run(self, on_unit: Callable[[AccessUnit, float], None]) -> None:
         """On a thread of the caller's: read until the pipe is closed.
@@ -67,9 +68,7 @@ class Recorder:
             on_unit: Called there with each access unit and its time of arrival
                 (`time.monotonic`).
         """
-        for item in MediaReader(self.pipe):
-            if isinstance(item, AccessUnit):
-                on_unit(item, time.monotonic())
+        report_units(self.pipe, on_unit)
 
     def finish(self) -> bool:
         """Write the target of what came, and remove the raw bytes; False when nothing came.
@@ -116,19 +115,6 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
-
-
-class _Tee(BytePipe):
-    """A pipe that keeps what is read from it."""
-
-    def __init__(self, copy: BinaryIO) -> None:
-        super().__init__()
-        self._copy = copy
-
-    def read(self, size: int) -> bytes:
-        data = super().read(size)
-        self._copy.write(data)
-        return data
 
 
 def _beside(target: Path, suffix: str) -> Path:

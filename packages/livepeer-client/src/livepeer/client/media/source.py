@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from heapq import heappop, heappush
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, cast
 
 import av
@@ -30,7 +31,6 @@ from livepeer.trickle.media import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from av.audio.stream import AudioStream
     from av.stream import Stream
@@ -46,7 +46,8 @@ _TIMED_CONTAINERS: Final = ("mov", "matroska", "mpegts", "flv")
 # Tracks may end a little before they say.
 _CUT_S: Final = 1.0
 _BARE_RATE: Final = Fraction(25)
-_MIDWAY = EncoderOptions(preset="veryfast", crf=18)
+MIDWAY: Final = EncoderOptions(preset="veryfast", crf=18)
+"""For what is coded on its way into a stream, and may be coded again behind it."""
 
 
 class MediaSource:
@@ -67,7 +68,10 @@ class MediaSource:
         MediaError: It is no media, or has neither video nor audio.
     """
 
-    def __init__(self, path: Path) -> None:
+    live = False
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         self.path = path
@@ -214,7 +218,7 @@ class _EncodedVideo:
     def __init__(self, stream: VideoStream, turn: int, *, timed: bool) -> None:
         self._stream = stream
         self._turner = _Turner(turn) if turn else None
-        self._encoder = VideoEncoder(_MIDWAY)
+        self._encoder = VideoEncoder(MIDWAY)
         self._times: list[int] | None = None if timed else []
         self._guessed = 0
 

@@ -8,10 +8,19 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from livepeer.client._eth import load_account
+from ._branch import v1_message
+from ._gojson import GoObject
+from ._keys import hex_signature, is_signed
+from ._runner import SeenRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FLAGS: Final = ("enable_video_ingress", "enable_video_egress", "enable_data_output")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,23 +37,24 @@ class JobFields:
 
     @property
     def stream_id(self) -> str:
-        """The stream that the request names."""
-        return str(json.loads(self.request).get("stream_id", ""))
+        """The stream that the request names; raises ValueError for one that is no object."""
+        return GoObject.parse(self.request.encode(), "JobRequestDetails").text("stream_id")
 
     @property
     def flags(self) -> dict[str, bool]:
-        """The channels that the parameters ask for."""
-        return {name: bool(value) for name, value in json.loads(self.parameters or "{}").items()}
+        """The channels that the parameters ask for; raises ValueError for what is no object."""
+        fields = GoObject.parse(self.parameters.encode() or b"null", "JobParameters")
+        return {name: bool(fields.raw(name)) for name in _FLAGS}
 
 
-def refuse(status: int, text: str) -> web.Response:
+def refuse(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """An error as Go's `http.Error` writes it: the text and a line break."""
     return web.Response(
         status=status,
         body=text.encode() + b"\n",
         content_type="text/plain",
         charset="utf-8",
-        headers={"X-Content-Type-Options": "nosniff"},
+        headers={"X-Content-Type-Options": "nosniff", **(headers or {})},
     )
 
 
@@ -57,6 +67,17 @@ def decode(value: str | None) -> dict[str, object] | None:
     except ValueError:
         return None
     return {str(k): v for k, v in fields.items()} if isinstance(fields, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+async def record(request: web.Request) -> SeenRequest:
+    """What a test may want to know of a request, its body read."""
+    return SeenRequest(
+        method=request.method,
+        path=request.raw_path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=await request.read(),
+        job=decode(request.headers.get("Livepeer")) or {},
+    )
 
 
 def read_job(value: str | None) -> JobFields | None:
@@ -72,18 +93,14 @@ def read_job(value: str | None) -> JobFields | None:
     return JobFields(**known)  # type: ignore[arg-type]  # the loop above checked each of them
 
 
-def is_signed(message: str, signature: str, address: str) -> bool:
-    """Whether `address` signed `message` by the rule that released orchestrators verify."""
-    account = load_account()
-    from eth_account.messages import encode_defunct  # lazy: as above
-    from eth_utils.crypto import keccak  # lazy: as above
-
-    digits = signature[2:] if len(signature) > 130 else signature
-    try:
-        raw = bytes.fromhex(digits)
-    except ValueError:
+def is_job_signed(job: JobFields, sender: bytes, *, legacy: bool) -> bool:
+    """Whether `sender` signed the job: request and parameters alone, or all of it (V1)."""
+    signature = hex_signature(job.sig)
+    if signature is None:
         return False
-    if len(raw) != 65 or raw[64] not in (27, 28):
-        return False
-    signed = encode_defunct(primitive=keccak(text=message))
-    return str(account.recover_message(signed, signature=raw)).lower() == address.lower()
+    if legacy:
+        message = (job.request + job.parameters).encode()
+    else:
+        parts = (job.id, job.capability, job.request, job.parameters)
+        message = v1_message(job.timeout_seconds, *parts)
+    return is_signed(message, signature, sender)

@@ -14,13 +14,15 @@ from aiohttp import web
 from livepeer.trickle import JSONLSubscriber
 from livepeer.trickle.testing import serve
 
-from ._checks import JobFields, decode, read_job, refuse
-from ._orchestrator import TRICKLE, FakeOrchestrator
+from ._checks import JobFields, read_job, record, refuse
+from ._node import TRICKLE
 from ._relay import relayed
-from ._runner import SeenRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
+
+    from ._orchestrator import FakeOrchestrator
+    from ._runner import SeenRequest
 
 # Not JSON lines of events but, as the gateway writes it, backslashes and letters.
 _DATA_END = b'data: \n\nevent: end\\ndata: {"type":"stream_ended"}\\n\\n'
@@ -33,12 +35,16 @@ class FakeGateway:
         url: Where it listens.
         seen: Every request that it got.
         status: What `/status` answers, by stream id.
+        rtmp: The media server that it names, to which a stream's id is added.
+        rtmp_out: The media server that it names for what comes out; empty for none.
     """
 
     def __init__(self, orchestrators: Sequence[FakeOrchestrator]) -> None:
         self.url = ""
         self.seen: list[SeenRequest] = []
         self.status: dict[str, dict[str, object]] = {}
+        self.rtmp = "rtmp://localhost:1935"
+        self.rtmp_out = ""
         self._orchestrators = tuple(orchestrators)
         self._streams: dict[str, tuple[FakeOrchestrator, JobFields]] = {}
 
@@ -58,13 +64,7 @@ class FakeGateway:
         del self._streams[stream_id]
 
     async def _see(self, request: web.Request) -> SeenRequest:
-        seen = SeenRequest(
-            method=request.method,
-            path=request.raw_path,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
-            job=decode(request.headers.get("Livepeer")) or {},
-        )
+        seen = await record(request)
         self.seen.append(seen)
         return seen
 
@@ -159,8 +159,8 @@ class FakeGateway:
         media = {
             "whip_url": "",
             "whep_url": f"http://localhost:8889/{stream_id}-out/whep",
-            "rtmp_url": f"rtmp://localhost:1935/{stream_id}",
-            "rtmp_output_url": "",
+            "rtmp_url": f"{self.rtmp}/{stream_id}",
+            "rtmp_output_url": f"{self.rtmp_out}/{stream_id}-out" if self.rtmp_out else "",
         }
         return web.json_response({"stream_id": stream_id, **media, **urls})
 

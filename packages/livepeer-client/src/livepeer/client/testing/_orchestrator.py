@@ -1,233 +1,198 @@
-"""The fake orchestrator: token, batch and streams, with real trickle channels.
+"""The fake orchestrator: BYOC and live video, with prices, real tickets and real trickle channels.
 
-Source: go-livepeer `byoc/job_orchestrator.go`, `byoc/stream_orchestrator.go`.
+Source: go-livepeer `byoc/`, `server/`, `core/orchestrator.go`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+import math
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from livepeer.trickle import TrickleServer
-from livepeer.trickle.testing import serve
-
-from ._checks import JobFields, decode, is_signed, read_job, refuse
-from ._relay import relayed
-from ._runner import FakeCapability, RunnerReply, RunnerRequest, SeenRequest
+from ._byoc import BYOC
+from ._checks import record, refuse
+from ._faults import Faults
+from ._grpc_server import serve_grpc
+from ._host import Host
+from ._info import InfoDesk
+from ._keys import raw_address
+from ._lv2v import LiveVideo
+from ._node import TRICKLE, Node, Settings
+from ._tickets import FakeChain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
-    from livepeer.client._wire import JSONValue
-
-TRICKLE: Final = "/ai/trickle"
-MIN_CREDIT_S: Final = 60
-
-# Flag, channel suffix, the runner's key, the caller's header.
-_CHANNELS: Final = (
-    ("", "-control", "control_url", "X-Control-Url"),
-    ("", "-events", "events_url", "X-Events-Url"),
-    ("enable_video_ingress", "", "subscribe_url", "X-Publish-Url"),
-    ("enable_video_egress", "-out", "publish_url", "X-Subscribe-Url"),
-    ("enable_data_output", "-data", "data_url", "X-Data-Url"),
-)
+    from ._branch import Flavour
+    from ._cashier import ReceivedPayment
+    from ._faults import Handler
+    from ._runner import FakeCapability, FakeModel
 
 
-class FakeOrchestrator:
+class FakeOrchestrator(Node):
     """An orchestrator whose runners are functions.
 
     Attributes:
         url: Where it listens.
-        capabilities: What it offers; may be changed at any time.
-        seen: Every request that it got, trickle excepted.
+        capabilities: What it offers to BYOC jobs; may be changed at any time.
+        models: What it offers to live-video jobs; likewise.
+        seen: Every request that it got, trickle and gRPC excepted.
+        infos: Every request of gRPC that it got, as bytes.
         streams: The ids of the running streams.
-        trickle: Its trickle server.
+        trickle: Its trickle server; another one after a restart.
         public_host: The host that it writes into channel URLs in place of its own, as with
             `-liveAITrickleHostForRunner`; empty for its own.
+        service_url: The URL that it gives as its own.
+        verify: Whether it checks signatures.
+        is_paid: Whether it checks tickets and keeps credit; otherwise any payment header pays.
+        flavour: `head` checks plain signatures and drops the connection for a bad payment;
+            `byoc` is the branch that checks V1 signatures and answers 400.
+        reserve: Whether senders have a reserve; without one nobody gets ticket parameters.
+        transcoding_price: Wei per pixel by gRPC where nothing priced is asked for.
+        nodes: Other orchestrators of the same operator, by gRPC.
+        runners: Live runners of `GET /discovery`, as JSON objects; None is a node without.
+        events_charge_s: How often an event stream is charged for 5 s.
+        faults: What goes wrong on order.
+        cashier: Credit and payments.
+        office: Its tokens.
+        meters: What streams are charged.
+        live_video: The live-video jobs.
+        host: Its port and its certificate.
     """
 
     def __init__(
         self,
         capabilities: Mapping[str, FakeCapability],
+        models: Mapping[str, FakeModel],
+        settings: Settings,
         *,
-        verify: bool = True,
-        public_host: str = "",
+        tls_name: str | None = None,
     ) -> None:
-        self.url = ""
-        self.capabilities = dict(capabilities)
-        self.seen: list[SeenRequest] = []
-        self.streams: set[str] = set()
-        self.trickle = TrickleServer()
-        self.public_host = public_host
-        self._verify = verify
+        super().__init__(capabilities, models, settings)
+        self.runners: list[Mapping[str, object]] | None = None
+        self.faults = Faults()
+        self.host = Host(tls_name=tls_name)
+        self.desk = InfoDesk(self)
+        self.live_video = LiveVideo(self, self.desk)
+
+    @property
+    def payments(self) -> list[ReceivedPayment]:
+        """Every payment that it accepted."""
+        return self.cashier.payments
+
+    def balance(self, sender: str, account: str) -> int:
+        """A sender's credit for a capability or a live-video job, in whole wei."""
+        return math.floor(self.cashier.balance(raw_address(sender), account))
+
+    def set_balance(self, sender: str, account: str, amount: int) -> None:
+        """Change a sender's credit, as payments and debits do."""
+        raw = raw_address(sender)
+        self.cashier.credit(raw, account, amount - self.cashier.balance(raw, account))
 
     def paths(self) -> list[str]:
         """The paths of the requests that it got, in order."""
         return [request.path for request in self.seen]
 
+    async def open(self) -> None:
+        """Listen; on the same port as before, after `kill`."""
+        await self.host.bind()
+        self.url = self.service_url = self.host.url
+        await self.host.open(self.app())
+
+    async def kill(self) -> None:
+        """Reset every connection and refuse new ones; streams are lost."""
+        await self.meters.close()
+        self.streams.clear()
+        self.live_jobs.clear()
+        await self.host.close()
+
+    async def restart(self) -> None:
+        """Come back on the same port, as the real one does.
+
+        Its tokens, ticket parameters, credit and channels are forgotten, and its certificate, if
+        it has one, is another.
+        """
+        await self.kill()
+        self.forget()
+        await self.open()
+
     def app(self) -> web.Application:
         """The application to serve."""
-        app = web.Application(client_max_size=1 << 26)
-        app.router.add_get("/process/token", self._token)
-        app.router.add_post("/process/request/{rest:.*}", self._batch)
-        app.router.add_post("/ai/stream/start", self._start)
-        app.router.add_post("/ai/stream/{action:stop|update}", self._control)
+
+        @web.middleware
+        async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._front(request, handler)
+
+        app = web.Application(client_max_size=1 << 26, middlewares=[front])
+        BYOC(self).add_routes(app)
+        self.live_video.add_routes(app)
+        app.router.add_get("/discovery", self._discover)
         self.trickle.add_routes(app, TRICKLE)
         return app
 
-    async def run(self, job: JobFields, path: str, body: bytes) -> RunnerReply:
-        """Let the runner answer; its own timeout is a reply as well, of status 500."""
-        request = RunnerRequest(path=path, body=body, stream_id=job.stream_id)
-        handler = self.capabilities[job.capability].handler
-        try:
-            async with asyncio.timeout(job.timeout_seconds):
-                return await handler(request)
-        except TimeoutError:
-            text = (
-                'job not able to be processed, removing capability err=Post "x": context canceled'
-            )
-            return RunnerReply(status=500, body=text.encode())
+    async def _front(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(f"{TRICKLE}/"):
+            self.live_video.see_segment(request.method, request.path)
+            response = await handler(request)
+            self.live_video.see_close(request.method, request.path)
+            return response
+        self.seen.append(await record(request))
+        return await self.faults.run(request, handler)
 
-    async def start_stream(self, job: JobFields, body: dict[str, JSONValue]) -> web.Response:
-        """Create the channels and ask the runner, as the route does after its checks."""
-        if job.id in self.streams:
-            self._close_channels(job.id)
-            return refuse(500, "Error adding stream to external capabilities")
-        host = self.public_host or self.url
-        start: dict[str, JSONValue] = {"gateway_request_id": job.id}
-        headers = {"Livepeer-Balance": "0"}
-        for flag, suffix, key, header in _CHANNELS:
-            if not flag or job.flags.get(flag):
-                self.trickle.create_channel(job.id + suffix)
-                start[key] = headers[header] = f"{host}{TRICKLE}/{job.id}{suffix}"
-        self.streams.add(job.id)
-        reply = await self.run(job, "/stream/start", json.dumps(start | body).encode())
-        if reply.status < 400:
-            return web.Response(headers=headers)
-        self.remove_stream(job.id)
-        # The channels' URLs are in the answer all the same; the status counts.
-        return web.Response(status=reply.status, body=reply.body, headers=headers)
-
-    def remove_stream(self, stream_id: str) -> None:
-        """Forget a stream and close its channels, without a word to the runner."""
-        self.streams.discard(stream_id)
-        self._close_channels(stream_id)
-
-    def _close_channels(self, stream_id: str) -> None:
-        for _, suffix, _, _ in _CHANNELS:
-            self.trickle.close_channel(stream_id + suffix)
-
-    async def _see(self, request: web.Request) -> SeenRequest:
-        seen = SeenRequest(
-            method=request.method,
-            path=request.raw_path,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
-            job=decode(request.headers.get("Livepeer")) or {},
-        )
-        self.seen.append(seen)
-        return seen
-
-    async def _token(self, request: web.Request) -> web.Response:
-        await self._see(request)
-        credentials = decode(request.headers.get("Livepeer-Eth-Address")) or {}
-        address, signature = str(credentials.get("addr")), str(credentials.get("sig"))
-        if self._verify and not is_signed(address, signature, address):
-            return refuse(400, "Invalid eth address header ")
-        capability = self.capabilities.get(request.headers.get("Livepeer-Capability", ""))
-        price: dict[str, JSONValue] = {"pixelsPerUnit": 1}
-        token: dict[str, JSONValue] = {"service_addr": self.url, "LastNonce": 0, "price": price}
-        # What is zero is left out.
-        if capability is not None and capability.price:
-            price["pricePerUnit"] = capability.price
-        if capability is not None and capability.capacity > 0:
-            token["available_capacity"] = capability.capacity
-        return web.json_response(token)
-
-    def _admit(self, request: web.Request, *, batch: bool) -> JobFields | web.Response:
-        job = read_job(request.headers.get("Livepeer"))
-        if job is None or (
-            self._verify and not is_signed(job.request + job.parameters, job.sig, job.sender)
-        ):
-            return refuse(400, "Could not verify job creds")
-        if job.timeout_seconds == 0:
-            return refuse(400, "no timeout_seconds set with request, timeout_seconds is required")
-        capability = self.capabilities.get(job.capability)
-        if capability is None:
-            return refuse(503 if batch else 400, "No capacity available for capability")
-        if capability.price and not request.headers.get("Livepeer-Payment"):
-            unpaid = 402 if request.path == "/ai/stream/start" else 400
-            return refuse(unpaid, "Insufficient balance for request")
-        return job
-
-    async def _batch(self, request: web.Request) -> web.StreamResponse:
-        seen = await self._see(request)
-        job = self._admit(request, batch=True)
-        if isinstance(job, web.Response):
-            return job
-        reply = await self.run(job, "/" + request.match_info["rest"], seen.body)
-        if reply.status == 401:
-            del self.capabilities[job.capability]
-            text = "job not able to be processed, removing capability err=worker auth token failed"
-            return refuse(500, text)
-        if reply.status >= 400:
-            return refuse(reply.status, reply.body.decode())
-        if reply.chunks is None:
-            return web.Response(
-                body=reply.body,
-                headers={"Livepeer-Balance": "0", "Content-Type": reply.content_type},
-            )
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        lines = relayed(reply.chunks, job.timeout_seconds)
-        async with aclosing(lines):
-            async for line in lines:
-                await response.write(line)
-        return response
-
-    async def _start(self, request: web.Request) -> web.Response:
-        seen = await self._see(request)
-        job = self._admit(request, batch=False)
-        if isinstance(job, web.Response):
-            return job
-        try:
-            body: object = json.loads(seen.body)
-        except ValueError:
-            body = []
-        if not isinstance(body, dict):
-            return refuse(400, "Invalid JSON body")
-        return await self.start_stream(job, body)  # pyright: ignore[reportUnknownArgumentType]
-
-    async def _control(self, request: web.Request) -> web.Response:
-        seen = await self._see(request)
-        job = self._admit(request, batch=False)
-        if isinstance(job, web.Response):
-            reason = (job.body or b"").decode().strip() if isinstance(job.body, bytes) else ""
-            return refuse(400, f"Failed to stop stream, request not valid err={reason}")
-        stop = request.match_info["action"] == "stop"
-        reply = await self.run(job, "/stream/stop" if stop else "/stream/params", seen.body)
-        if stop:
-            self.remove_stream(job.stream_id)
-        return web.Response(status=reply.status, body=reply.body)
+    async def _discover(self, _request: web.Request) -> web.Response:
+        if self.runners is None:
+            return refuse(404, "live runners are not supported")
+        return web.json_response([{"address": self.service_url, "runners": self.runners}])
 
 
 @asynccontextmanager
 async def fake_orchestrator(
-    capabilities: Mapping[str, FakeCapability], *, verify: bool = True, public_host: str = ""
+    capabilities: Mapping[str, FakeCapability],
+    *,
+    verify: bool = True,
+    public_host: str = "",
+    models: Mapping[str, FakeModel] | None = None,
+    flavour: Flavour = "head",
+    tickets: bool = True,
+    ticket_value: int = 10_000,
+    chain: FakeChain | None = None,
+    clock: Callable[[], float] = time.time,
+    tls: bool | str = False,
+    grpc: bool = False,
 ) -> AsyncGenerator[FakeOrchestrator]:
     """Serve a fake orchestrator on a free loopback port.
 
     Args:
-        capabilities: What it offers.
+        capabilities: What it offers to BYOC jobs.
         verify: Check signatures, for which the extra `eth` is needed; False is an orchestrator
-            without a chain.
+            without a chain, which checks no payment either.
         public_host: The host in channel URLs; by default its own.
+        models: What it offers to live-video jobs.
+        flavour: `head` as released; `byoc` as the branch with V1 signatures.
+        tickets: Check every ticket of a payment and keep credit; False takes any payment header.
+        ticket_value: What one ticket is worth, wei.
+        chain: What it sees of the chain; the same for an orchestrator and its signer.
+        clock: Unix seconds, for tokens and live-video charges.
+        tls: Serve https with a certificate of its own making; a text is the name in it.
+        grpc: Answer `GetOrchestrator` on the same port, for which the extra `grpc` is needed.
     """
-    node = FakeOrchestrator(capabilities, verify=verify, public_host=public_host)
-    async with serve(node.app()) as url:
-        node.url = url
+    settings = Settings(
+        verify=verify,
+        public_host=public_host,
+        flavour=flavour,
+        tickets=tickets,
+        ticket_value=ticket_value,
+        chain=chain or FakeChain(),
+        clock=clock,
+    )
+    tls_name = None if tls is False else "127.0.0.1" if tls is True else tls
+    node = FakeOrchestrator(capabilities, models or {}, settings, tls_name=tls_name)
+    async with AsyncExitStack() as stack:
+        if grpc:
+            node.host.grpc_port = await stack.enter_async_context(serve_grpc(node.desk.answer))
+        await node.open()
+        stack.push_async_callback(node.kill)
         yield node

@@ -6,17 +6,21 @@ Source: go-livepeer `byoc/job_orchestrator.go`; the bytes are those of a capture
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
+from ._ceilings import decimal
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 MAX_LINE_BYTES: Final = 65_535
-BALANCE: Final = b'data: {"balance": 0.000}\n\n\n'
 FLOOD: Final = b"\n" * 64
 
 
-async def relayed(chunks: AsyncIterator[bytes], timeout_s: float) -> AsyncGenerator[bytes]:
+async def relayed(
+    chunks: AsyncIterator[bytes], timeout_s: float, balance: Callable[[], Fraction] = Fraction
+) -> AsyncGenerator[bytes]:
     """What a caller of the orchestrator gets: lines, a balance before the end, then the flood."""
     loop = asyncio.get_running_loop()
     cut = loop.time() + timeout_s
@@ -24,7 +28,7 @@ async def relayed(chunks: AsyncIterator[bytes], timeout_s: float) -> AsyncGenera
         if len(line) > MAX_LINE_BYTES:
             break
         if b"[DONE]" in line:
-            yield BALANCE
+            yield b'data: {"balance": %s}\n\n\n' % decimal(balance()).encode()
         yield line + b"\n"
     while loop.time() < cut:
         yield FLOOD

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from livepeer.client._wire import JSONValue
+    from livepeer.client._wire.encoding import JSONValue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +64,27 @@ class FakeCapability:
     Attributes:
         handler: The runner: gets every request for the capability, batch and stream.
         capacity: Free slots; 0 is a full capability.
-        price: Wei per second. Any payment header pays it.
+        price: Wei per second.
     """
 
     handler: Handler
     capacity: int = 4
     price: int = 0
+
+
+@dataclass
+class FakeModel:
+    """A live-video model as an orchestrator holds it.
+
+    Attributes:
+        handler: The runner: gets the start of every job, its path `/live-video-to-video`.
+        capacity: Idle containers; every running job takes one.
+        price: For one pixel; 0 is free.
+    """
+
+    handler: Handler
+    capacity: int = 1
+    price: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, kw_only=True)

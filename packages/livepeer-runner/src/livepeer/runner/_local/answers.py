@@ -26,6 +26,10 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
+class Dropped(Exception):
+    """Ends a request without any answer: the connection closes, as when a handler of Go's fails."""
+
+
 def error(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """A text error: the text and a newline, whatever type the headers named before.
 
@@ -73,6 +77,11 @@ async def go_mux(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=301, headers={"Location": quote(clean) + query})
     try:
         return await handler(request)
+    except Dropped:
+        if request.transport is not None:
+            request.transport.close()
+        # Written to nobody: the server asks for something.
+        return web.Response(status=500)
     except Refusal as refusal:
         return error(refusal.status, refusal.text, refusal.headers)
     except web.HTTPNotFound:

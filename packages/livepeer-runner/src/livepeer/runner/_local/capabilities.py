@@ -11,11 +11,13 @@ zero after a registration in mid-job; neither is copied, for no well-behaved pee
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 from . import gojson
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _FIELDS: dict[str, gojson.Kind] = {
@@ -29,6 +31,8 @@ _FIELDS: dict[str, gojson.Kind] = {
     "token": "string",
 }
 _CURRENCIES = ("", "wei", "eth")
+_FREE = Fraction(0)
+_WEI_PER_ETH = 10**18
 
 
 class CapabilityError(ValueError):
@@ -39,15 +43,13 @@ class CapabilityError(ValueError):
 class Capability:
     """One registered capability.
 
-    The price is in wei per second of compute, as `price_per_unit / price_scaling`; the local
-    network records it and charges nothing.
+    The price is in wei per second of compute; who charges takes whole wei only.
     """
 
     name: str
     url: str
     capacity: int
-    price_per_unit: int
-    price_scaling: int
+    price: Fraction
     token: str = field(repr=False)
     load: int = 0
 
@@ -91,6 +93,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._capabilities: dict[str, Capability] = {}
+        # Outlive the capability, as upstream: whoever runs it can still be asked what it costs.
+        self._prices: dict[str, Fraction] = {}
 
     def register(self, body: bytes) -> Capability:
         """Add or replace a capability from the JSON of its registration.
@@ -112,11 +116,11 @@ class Registry:
             name=str(found.get("name", "")),
             url=str(found.get("url", "")),
             capacity=cast("int", found.get("capacity", 0)),
-            price_per_unit=cast("int", found.get("price_per_unit", 0)),
-            price_scaling=cast("int", found.get("price_scaling", 0)) or 1,
+            price=_price(found, currency),
             token=str(found.get("token", "")),
         )
         self._capabilities[capability.name] = capability
+        self._prices[capability.name] = capability.price
         return capability
 
     def remove(self, name: str) -> None:
@@ -127,6 +131,14 @@ class Registry:
         """The capability, or None."""
         return self._capabilities.get(name)
 
+    def names(self) -> list[str]:
+        """The registered capabilities."""
+        return list(self._capabilities)
+
+    def price(self, name: str) -> Fraction:
+        """Wei per second, as last registered; 0 for a capability that never was."""
+        return self._prices.get(name, _FREE)
+
     def reserve(self, name: str) -> Slot | None:
         """Take one unit, whether or not there is one left; None for an unknown capability."""
         capability = self._capabilities.get(name)
@@ -136,3 +148,10 @@ class Registry:
         """How many more jobs the capability offers to take; 0 for an unknown one."""
         capability = self._capabilities.get(name)
         return 0 if capability is None else capability.available
+
+
+def _price(found: Mapping[str, gojson.JSONValue], currency: str) -> Fraction:
+    price = Fraction(
+        cast("int", found.get("price_per_unit", 0)), cast("int", found.get("price_scaling", 0)) or 1
+    )
+    return price * _WEI_PER_ETH if currency.lower() == "eth" else price

@@ -5,7 +5,7 @@ LocalNetworkError
 ├── PortInUse           (OSError)      another program listens there
 ├── AddressUnavailable  (OSError)      the host or port cannot be bound for another reason
 ├── RemoteBindRefused   (ValueError)   a host that is not loopback, without `allow_remote`
-└── VerifyUnavailable   (ImportError)  `verify` without the library that it needs
+└── VerifyUnavailable   (ImportError)  `verify` or `charge` without the libraries that they need
 ```
 """
 
@@ -40,17 +40,17 @@ class RemoteBindRefused(LocalNetworkError, ValueError):
     def __init__(self, host: str) -> None:
         super().__init__(
             f"`host` {host!r} is not loopback: the local network is for development and tests, it "
-            "takes no payment and by default checks no signature; pass `allow_remote=True` to "
+            "takes no real payment and by default checks no signature; pass `allow_remote=True` to "
             "listen there all the same"
         )
         self.host = host
 
 
 class VerifyUnavailable(LocalNetworkError, ImportError):
-    """Signatures cannot be checked because the Ethereum library is missing."""
+    """Signatures or payments cannot be checked because a library is missing."""
 
-    def __init__(self) -> None:
+    def __init__(self, option: str = "verify", libraries: str = "eth-keys and eth-utils") -> None:
         super().__init__(
-            "`verify` needs eth-keys and eth-utils, which are not installed; "
+            f"`{option}` needs {libraries}, which are not installed; "
             "run: pip install 'livepeer-runner[verify]'"
         )

@@ -94,9 +94,9 @@ class GatewayBatch:
         kind = request.headers.get("Content-Type", "")
         events: web.StreamResponse | None = None
         for offer in offers:
-            url = offer.url + request.rel_url.raw_path
+            path = request.rel_url.raw_path
             try:
-                async with self._orchestrators.send(job.request, url, body, kind) as answer:
+                async with self._orchestrators.send(job.request, offer, path, body, kind) as answer:
                     if events is None and not _is_events(answer):
                         done = await self._answer(answer, offer)
                         if done is not None:

@@ -5,12 +5,15 @@ Source: go-livepeer `byoc/stream_gateway.go` (`runStream`, `monitorStream`).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
+
+from livepeer.trickle.aio import cancel_and_wait
 
 from . import calls
 from .offers import NoToken
@@ -31,9 +34,11 @@ class GatewayStream(StreamState):
 
     async def run(self) -> None:
         """Serve the stream until it is ended or no orchestrator is left."""
+        paying = asyncio.create_task(self._keep_paid(), name=f"payments of stream {self.id}")
         try:
             await self._run()
         finally:
+            await cancel_and_wait(paying)
             self.ended.set()
             if self.data is not None:
                 self.data.close()
@@ -52,8 +57,9 @@ class GatewayStream(StreamState):
         )
         try:
             offer = await self.orchestrators.token(self.current, job.capability)
-            url = f"{offer.url}/ai/stream/stop"
-            async with self.orchestrators.send(job, url, body, "application/json") as answer:
+            async with self.orchestrators.send(
+                job, offer, "/ai/stream/stop", body, "application/json"
+            ) as answer:
                 data = await calls.read_answer(
                     answer, settings.max_body_bytes, settings.answer_timeout_s
                 )
@@ -61,6 +67,36 @@ class GatewayStream(StreamState):
             logger.warning("stream %s: the stop did not arrive: %s", self.id, reason)
             return b""
         return data if answer.status == 200 else b""
+
+    async def _keep_paid(self) -> None:
+        """Pay whoever runs the stream, time and again; what fails is tried again next time."""
+        if not any(offer.terms.price[0] for offer in self.offers):
+            return
+        while True:
+            await asyncio.sleep(self.orchestrators.settings.stream_payment_interval_s)
+            try:
+                await self._pay()
+            except (NoToken, calls.CallError) as reason:
+                logger.warning("stream %s was not paid for: %s", self.id, reason)
+
+    async def _pay(self) -> None:
+        """Pay with a new token, unless there is credit enough."""
+        job = replace(
+            self.job.request,
+            id="",
+            request=json.dumps({"stream_id": self.id}, separators=(",", ":")),
+            parameters="{}",
+            timeout_seconds=self.orchestrators.settings.stream_payment_s,
+        )
+        if not self.current:
+            return
+        offer = await self.orchestrators.token(self.current, job.capability)
+        if not offer.terms.is_due:
+            return
+        path = "/ai/stream/payment"
+        async with self.orchestrators.send(job, offer, path, b"", "application/json") as answer:
+            if answer.status != 200:
+                logger.warning("stream %s: a payment got %d", self.id, answer.status)
 
     async def _run(self) -> None:
         swaps, swapped_at = -1, time.monotonic()
@@ -91,11 +127,10 @@ class GatewayStream(StreamState):
             except NoToken as reason:
                 logger.info("stream %s goes on with an old token: %s", self.id, reason)
         self.current = offer.url
-        url = f"{offer.url}/ai/stream/start"
         settings = self.orchestrators.settings
         try:
             async with self.orchestrators.send(
-                job, url, self.start_body, "application/json"
+                job, offer, "/ai/stream/start", self.start_body, "application/json"
             ) as answer:
                 await calls.read_answer(answer, settings.max_body_bytes, settings.answer_timeout_s)
         except calls.CallError as reason:

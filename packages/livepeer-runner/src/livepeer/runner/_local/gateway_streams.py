@@ -92,10 +92,10 @@ class GatewayStreams:
             raise Refusal(400, str(reason)) from None
         body = await read_body(request, self._settings.max_client_body_bytes)
         stream.params = body
-        url = f"{offer.url}/ai/stream/update"
+        path = "/ai/stream/update"
         kind = request.headers.get("Content-Type", "")
         try:
-            async with self._orchestrators.send(job.request, url, body, kind) as answer:
+            async with self._orchestrators.send(job.request, offer, path, body, kind) as answer:
                 data = await calls.read_answer(
                     answer, self._settings.max_body_bytes, self._settings.answer_timeout_s
                 )

@@ -25,6 +25,8 @@ SSE_BALANCE_HEADER: Final = "Livepeer-Payment-Balance"
 NO_TIMEOUT: Final = "no timeout_seconds set with request, timeout_seconds is required"
 NO_CREDS: Final = "Could not verify job creds"
 NO_CAPACITY: Final = "No capacity available for capability"
+NO_BALANCE: Final = "Insufficient balance for request"
+NO_PAYMENT: Final = "Could not parse payment"
 
 _V1_PREFIX = b"LP_BYOC_JOB_V1\0\0"
 _JOB_FIELDS: dict[str, gojson.Kind] = {

@@ -23,6 +23,10 @@ class Verifier(Protocol):
         """Whether `signature` is that of the 20-byte `address` over `message`."""
         ...
 
+    def checksum(self, address: bytes) -> str:
+        """The text of a 20-byte address, as its owner signs it."""
+        ...
+
 
 class Signer(Protocol):
     """Signs for the gateway."""
@@ -36,6 +40,10 @@ class Signer(Protocol):
         """The signature in hex digits, or "" for none."""
         ...
 
+    def sign_ticket(self, message: bytes) -> bytes:
+        """The signature over a ticket, or b"" for none."""
+        ...
+
 
 class AnySignature:
     """Takes whatever decodes: the rule of an off-chain orchestrator."""
@@ -44,6 +52,10 @@ class AnySignature:
         """True."""
         del address, message, signature
         return True
+
+    def checksum(self, address: bytes) -> str:
+        """The address without a checksum, which nobody looks at."""
+        return "0x" + address.hex()
 
 
 class NoKey:
@@ -60,6 +72,11 @@ class NoKey:
         del message
         return ""
 
+    def sign_ticket(self, message: bytes) -> bytes:
+        """No bytes."""
+        del message
+        return b""
+
 
 class EthereumVerifier:
     """Recovers the signer, as an on-chain orchestrator does.
@@ -70,17 +87,30 @@ class EthereumVerifier:
 
     def __init__(self) -> None:
         try:
+            import eth_utils.address
             import eth_utils.crypto
             import eth_utils.exceptions
             from eth_keys import datatypes, exceptions
         except ImportError:
             raise VerifyUnavailable from None
+        self._checksum = eth_utils.address.to_checksum_address
         self._keccak = eth_utils.crypto.keccak
         self._signature = datatypes.Signature
         self._errors = (exceptions.BadSignature, eth_utils.exceptions.ValidationError)
 
+    def checksum(self, address: bytes) -> str:
+        """The address with the letter case of EIP-55."""
+        return self._checksum(address)
+
+    def keccak(self, data: bytes) -> bytes:
+        """The Keccak-256 hash."""
+        return self._keccak(data)
+
     def digest(self, message: bytes) -> bytes:
-        """The 32 bytes that a signature covers: personal message of the message's hash."""
+        """The 32 bytes that a signature covers: personal message of the message's hash.
+
+        The message of a ticket is what its hash is made of.
+        """
         return self._keccak(_PERSONAL_PREFIX + self._keccak(message))
 
     def accepts(self, address: bytes, message: bytes, signature: bytes) -> bool:
@@ -115,5 +145,9 @@ class ThrowAwayKey:
 
     def sign(self, message: bytes) -> str:
         """The signature over `message` as `0x` and 130 hex digits."""
+        return "0x" + self.sign_ticket(message).hex()
+
+    def sign_ticket(self, message: bytes) -> bytes:
+        """The 65 bytes of the signature over `message`."""
         data = self._key.sign_msg_hash(self._verifier.digest(message)).to_bytes()
-        return "0x" + (data[:64] + bytes([data[64] + 27])).hex()
+        return data[:64] + bytes([data[64] + 27])

@@ -42,11 +42,9 @@ class LineScanner:
         return [self._rest.removesuffix(b"\r")]
 
 
-def with_balance(line: bytes) -> bytes:
-    """What the orchestrator sends for a line of the runner's.
+def balance_event(balance: str) -> bytes:
+    """What the orchestrator sends before a line with the end marker anywhere in it.
 
-    Before a line with the end marker anywhere in it goes the sender's balance, in an event of its
-    own with one newline too many. The local network charges nothing, so that it is always zero.
+    It has one newline too many, as upstream.
     """
-    balance = b'data: {"balance": 0.000}\n\n\n' if DONE in line else b""
-    return balance + line + b"\n"
+    return f'data: {{"balance": {balance}}}\n\n\n'.encode()

@@ -14,9 +14,12 @@ from aiohttp import web
 
 from .calls import MAX_HEADER_BYTES
 from .errors import AddressUnavailable, PortInUse, RemoteBindRefused
+from .front import FrontSite
 from .gateway import make_gateway
+from .grpc_server import GrpcServer
 from .keys import AnySignature, EthereumVerifier, NoKey, ThrowAwayKey
-from .orchestrator import make_orchestrator
+from .money.till import make_till
+from .orchestrator import NODE, make_orchestrator
 from .settings import LocalSettings
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ _BACKLOG = 128
 class LocalNetwork:
     """Starts an orchestrator and a gateway that know it. An async context manager.
 
-    For development and tests: free of charge, in memory, and by default without any check of
+    For development and tests: in memory, and by default free of charge and without any check of
     signatures, like a go-livepeer node that runs off-chain.
 
     Args:
@@ -42,6 +45,9 @@ class LocalNetwork:
         gateway_port: The gateway's port, 0 for a free one.
         secret: What runners must send to register; None asks for nothing.
         verify: Check signatures, and let the gateway sign with a throw-away key.
+        charge: Ask for what capabilities registered as their price, and check the tickets that pay
+            it, as an on-chain node; the gateway pays with its key. Nothing is ever redeemed, and
+            every sender counts as rich. It implies `verify`.
         allow_remote: Listen on an address that other machines can reach.
         settings: Intervals and limits.
         other_orchestrators: URLs of more orchestrators that the gateway knows, without a trailing
@@ -49,7 +55,7 @@ class LocalNetwork:
 
     Raises:
         RemoteBindRefused: `host` is not loopback.
-        VerifyUnavailable: `verify` without the extra of that name.
+        VerifyUnavailable: `verify` or `charge` without the extra `verify`.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class LocalNetwork:
         gateway_port: int = 0,
         secret: str | None = None,
         verify: bool = False,
+        charge: bool = False,
         allow_remote: bool = False,
         settings: LocalSettings | None = None,
         other_orchestrators: Sequence[str] = (),
@@ -68,8 +75,10 @@ class LocalNetwork:
             raise RemoteBindRefused(host)
         given = settings or LocalSettings()
         self._settings = given if secret is None else replace(given, secret=secret)
-        self._verifier: Verifier = EthereumVerifier() if verify else AnySignature()
-        self._signer: Signer = ThrowAwayKey() if verify else NoKey()
+        signed = verify or charge
+        self._verifier: Verifier = EthereumVerifier() if signed else AnySignature()
+        self._signer: Signer = ThrowAwayKey() if signed else NoKey()
+        self._till = make_till(self._settings) if charge else None
         self._host = host
         self._ports = (orchestrator_port, gateway_port)
         self._others = tuple(other_orchestrators)
@@ -97,11 +106,14 @@ class LocalNetwork:
         async with AsyncExitStack() as stack:
             sockets = [stack.enter_context(_listen(self._host, port)) for port in self._ports]
             self._orchestrator_url, self._gateway_url = (_url(bound) for bound in sockets)
-            orchestrator = make_orchestrator(self._orchestrator_url, self._verifier, self._settings)
+            orchestrator = make_orchestrator(
+                self._orchestrator_url, self._verifier, self._till, self._settings
+            )
             known = [self._orchestrator_url, *self._others]
             gateway = make_gateway(known, self._signer, self._settings)
-            for app, bound in zip((orchestrator, gateway), sockets, strict=True):
-                await self._serve(stack, app, bound)
+            backend = GrpcServer(orchestrator[NODE])
+            await self._serve(stack, orchestrator, sockets[0], backend)
+            await self._serve(stack, gateway, sockets[1], None)
             self._stack = stack.pop_all()
         return self
 
@@ -114,7 +126,11 @@ class LocalNetwork:
         await self._stack.aclose()
 
     async def _serve(
-        self, stack: AsyncExitStack, app: web.Application, bound: socket.socket
+        self,
+        stack: AsyncExitStack,
+        app: web.Application,
+        bound: socket.socket,
+        backend: GrpcServer | None,
     ) -> None:
         runner = web.AppRunner(
             app,
@@ -128,7 +144,10 @@ class LocalNetwork:
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, bound, backlog=_BACKLOG).start()
+        if backend is None:
+            await web.SockSite(runner, bound, backlog=_BACKLOG).start()
+        else:
+            await FrontSite(runner, bound, backend, backlog=_BACKLOG).start()
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 from . import calls, gojson, jobs
+from .money.messages import PAYMENT_HEADER
+from .money.wallet import TERMS_FIELDS, CannotPay, Terms, payment, read_terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -34,10 +36,11 @@ class NoToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An orchestrator's token: where to send jobs, and how many it would take."""
+    """An orchestrator's token: where to send jobs, how many it would take, and for what."""
 
     url: str
     available: int
+    terms: Terms
 
 
 @dataclass(slots=True)
@@ -97,17 +100,25 @@ class Orchestrators:
 
     @asynccontextmanager
     async def send(
-        self, job: jobs.JobRequest, url: str, body: bytes, content_type: str
+        self, job: jobs.JobRequest, offer: Offer, path: str, body: bytes, content_type: str
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
-        """Sign the job and POST it.
+        """Sign the job, pay for it where credit is short, and POST it.
 
         Raises:
-            calls.CallError: No answer.
+            calls.CallError: No answer, or no means to pay.
         """
         headers = {"Content-Type": content_type, jobs.JOB_HEADER: self._signed(job).header()}
+        if offer.terms.is_due:
+            headers[PAYMENT_HEADER] = self._payment(offer, job.timeout_seconds)
         timeout_s = job.timeout_seconds + _EXTRA_WAIT_S
-        async with calls.send(self.session, url, body, headers, timeout_s) as response:
+        async with calls.send(self.session, offer.url + path, body, headers, timeout_s) as response:
             yield response
+
+    def _payment(self, offer: Offer, seconds: int) -> str:
+        try:
+            return payment(offer.terms, seconds, self.signer)
+        except CannotPay as reason:
+            raise calls.CallError(f"Unable to create payment err={reason}") from None
 
     def _signed(self, job: jobs.JobRequest) -> jobs.JobRequest:
         v1 = self.settings.signature == "v1"
@@ -136,13 +147,18 @@ class Orchestrators:
 
 
 def _offer(body: bytes) -> Offer:
-    fields: dict[str, gojson.Kind] = {"service_addr": "string", "available_capacity": "int64"}
+    fields: dict[str, gojson.Kind] = {
+        "service_addr": "string",
+        "available_capacity": "int64",
+        **TERMS_FIELDS,
+    }
     try:
         found = gojson.struct(body, "byoc.JobToken", fields)
+        terms = read_terms(found)
     except gojson.GoJSONError as error:
         raise NoToken(str(error)) from None
     available = cast("int", found.get("available_capacity", 0))
-    return Offer(str(found.get("service_addr", "")), available)
+    return Offer(str(found.get("service_addr", "")), available, terms)
 
 
 def _wanted(url: str, parameters: jobs.JobParameters) -> bool:

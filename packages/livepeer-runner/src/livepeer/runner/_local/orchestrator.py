@@ -15,6 +15,7 @@ from .answers import go_mux
 from .batch import PREFIX, Batch
 from .calls import new_session
 from .capabilities import Registry
+from .discovery import add_discovery
 from .registration import Registration
 from .streams import TRICKLE_BASE, Streams
 
@@ -22,15 +23,22 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .keys import Verifier
+    from .money.till import Till
     from .settings import LocalSettings
 
 
-def make_orchestrator(url: str, verifier: Verifier, settings: LocalSettings) -> web.Application:
+NODE = web.AppKey("node", Node)
+
+
+def make_orchestrator(
+    url: str, verifier: Verifier, till: Till | None, settings: LocalSettings
+) -> web.Application:
     """Build the application; it must be served by one event loop, with handler cancellation.
 
     Args:
         url: Where callers and runners reach it, without a trailing slash (`-serviceAddr`).
         verifier: Decides about signatures.
+        till: What charges for jobs; None for an orchestrator that is free.
         settings: Intervals and limits.
     """
     app = web.Application(middlewares=[go_mux])
@@ -39,13 +47,15 @@ def make_orchestrator(url: str, verifier: Verifier, settings: LocalSettings) -> 
         sweep_interval_s=settings.channel_sweep_s,
         authorize=from_this_machine if is_loopback(urlsplit(url).hostname or "") else None,
     )
-    node = Node(url, settings, Registry(), verifier, trickle)
+    node = Node(url, settings, Registry(), verifier, trickle, till)
     streams = Streams(node)
     Registration(node).add_routes(app)
     Batch(node).add_routes(app)
     streams.add_routes(app)
     trickle.add_routes(app, TRICKLE_BASE)
     app.router.add_route("*", PREFIX.rstrip("/"), _to_subtree)
+    add_discovery(app, url)
+    app[NODE] = node
 
     async def lifespan(_: web.Application) -> AsyncIterator[None]:
         async with new_session() as node.session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from math import floor
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("livepeer.runner.local")
 
 _MAX_REGISTRATION = 1024 * 1024
+_UNIT = {"pixelsPerUnit": 1}
+# A price of zero is left out, its unit is not.
+_FREE: dict[str, object] = {"price": _UNIT}
 
 
 class Registration:
@@ -74,8 +78,7 @@ class Registration:
             )
         token: dict[str, object] = {
             "sender_address": {"addr": credentials.addr, "sig": credentials.sig},
-            # Free: a price of zero is left out, its unit is not.
-            "price": {"pixelsPerUnit": 1},
+            **self._terms(jobs.address_bytes(credentials.addr), capability),
             "service_addr": self._node.url,
         }
         available = self._node.registry.available(capability)
@@ -83,6 +86,18 @@ class Registration:
             token["available_capacity"] = available
         token["LastNonce"] = 0
         return _typed(200, json.dumps(token, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def _terms(self, sender: bytes, capability: str) -> dict[str, object]:
+        """What concerns money: each call gives new ticket parameters."""
+        till = self._node.till
+        if till is None:
+            return _FREE
+        price, balance = self._node.price(capability), floor(till.balance(sender, capability))
+        return {
+            "ticket_params": till.ticket_params(sender, price).json(),
+            **({"balance": balance} if balance else {}),
+            "price": ({"pricePerUnit": price} if price else {}) | _UNIT,
+        }
 
     def _credentials(self, header: str) -> jobs.Credentials:
         try:

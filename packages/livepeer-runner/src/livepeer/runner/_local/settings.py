@@ -72,5 +72,37 @@ class LocalSettings:
     max_streams: int = 256
     """How many streams and stored statuses the gateway holds; go-livepeer has no limit."""
 
+    ticket_value: int = 0
+    """What a ticket is worth in wei (`-ticketEV`); 0 for what 100 s of its capability cost,
+    at most 1e12."""
+
+    block_s: float = 12.0
+    """Seconds from one block to the next; ticket parameters expire after 40 blocks."""
+
+    account_idle_s: float = 600.0
+    """A sender's credit for a capability is dropped when it was not used for so long."""
+
+    max_accounts: int = 10_000
+    """How many of those accounts, and of ticket parameters in use, there can be at a time;
+    go-livepeer has no limit."""
+
+    events_debit_interval_s: float = 5.0
+    """How often a job with an event stream is debited."""
+
+    events_debit_s: int = 5
+    """For how many seconds it is debited each time."""
+
+    stream_debit_interval_s: float = 23.0
+    """How often a stream is debited."""
+
+    stream_debit_s: int = 23
+    """For how many seconds it is debited each time."""
+
+    stream_payment_interval_s: float = 50.0
+    """How often the gateway pays for a stream."""
+
+    stream_payment_s: int = 70
+    """For how many seconds it pays each time (the payment's `timeout_seconds`)."""
+
     shutdown_timeout_s: float = 1.0
     """How long running requests get to end when the network closes."""

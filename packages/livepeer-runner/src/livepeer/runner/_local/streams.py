@@ -6,9 +6,12 @@ and nobody checks who stops or updates it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import floor
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("livepeer.runner.local")
 
 TRICKLE_BASE: Final = "/ai/trickle"
-_BALANCE = {jobs.BALANCE_HEADER: "0"}
 
 
 class _Channel(NamedTuple):
@@ -72,7 +74,7 @@ class Streams:
         try:
             job, slot = admit_and_reserve(self._node, request)
         except Refusal as refusal:
-            refusal.status = 400
+            refusal.status = 402 if refusal.text == jobs.NO_BALANCE else 400
             raise
         with ExitStack() as undo:
             undo.callback(slot.release)
@@ -85,6 +87,7 @@ class Streams:
             headers = {channel.caller_header: url for channel, url in urls.items()}
             document = _runner_document(job.request.id, urls, body, headers)
             kind = {"Content-Type": request.headers.get("Content-Type", "")}
+            began = time.monotonic()
             try:
                 answer = await self._call(job, "start", job.request.id, document, kind)
             except calls.BadURL:
@@ -92,13 +95,16 @@ class Streams:
             except calls.CallError as error:
                 logger.warning("stream %s did not start: %s", job.request.id, error)
                 raise Refusal(500, "Error sending request to worker", headers) from None
+            headers |= job.charge_since(began)
             if answer.status > 399:
-                return raw(answer.status, answer.body, headers | _BALANCE)
+                return raw(answer.status, answer.body, headers)
             if job.request.id in self._ends:
                 text = "Error adding stream to external capabilities"
-                raise Refusal(500, text, headers | _BALANCE)
+                raise Refusal(500, text, headers)
+            if job.bill.price:
+                undo.callback(asyncio.create_task(self._debit(job)).cancel)
             self._ends[job.request.id] = undo.pop_all()
-        return web.Response(headers=headers | _BALANCE)
+        return web.Response(headers=headers)
 
     async def stop(self, request: web.Request) -> web.Response:
         """Tell the runner, and end the stream whatever it says."""
@@ -114,9 +120,7 @@ class Streams:
             )
             answer = _Answer(200, b"")
         finally:
-            ending = self._ends.pop(job.stream_id, None)
-            if ending is not None:
-                ending.close()
+            self._end(job.stream_id)
         return raw(answer.status, answer.body)
 
     async def update(self, request: web.Request) -> web.Response:
@@ -135,13 +139,38 @@ class Streams:
 
     async def payment(self, request: web.Request) -> web.Response:
         """Take a payment, which on a free capability is not even looked at."""
-        self._admit(request, "process payment")
-        return web.Response(headers=_BALANCE)
+        job = self._admit(request, "process payment")
+        return web.Response(headers={jobs.BALANCE_HEADER: str(floor(job.bill.balance))})
 
     def close(self) -> None:
         """End every stream without telling its runner, as when the node goes down."""
         while self._ends:
             self._ends.popitem()[1].close()
+
+    def _end(self, stream_id: str) -> None:
+        ending = self._ends.pop(stream_id, None)
+        if ending is not None:
+            ending.close()
+
+    async def _debit(self, job: Admitted) -> None:
+        """Charge for the stream while it runs, and end it when nothing is left twice.
+
+        Its runner is not told, as upstream: it sees the channels close. Nor is the first warning
+        ever taken back: who pays after it and runs out again has no second one.
+        """
+        settings, warned = self._node.settings, False
+        while True:
+            await asyncio.sleep(settings.stream_debit_interval_s)
+            if self._node.registry.get(job.request.capability) is None:
+                return
+            job.bill.charge(settings.stream_debit_s)
+            if job.bill.balance >= 0:
+                continue
+            if warned:
+                logger.warning("stream %s ends: its sender has no credit", job.request.id)
+                self._end(job.request.id)
+                return
+            warned = True
 
     def _admit(self, request: web.Request, act: str) -> Admitted:
         try:

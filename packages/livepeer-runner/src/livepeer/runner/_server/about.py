@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -12,6 +12,8 @@ from livepeer.runner._server.hardware import Hardware, hardware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+SCHEMA: Final = "/schema"
 
 
 class VersionResponse(BaseModel):
@@ -24,7 +26,7 @@ class VersionResponse(BaseModel):
 
 
 def about_router(describe: Callable[[], Mapping[str, object]]) -> APIRouter:
-    """Answer `GET /schema` and `GET /hardware`.
+    """Answer `/schema` and `GET /hardware`.
 
     Args:
         describe: Makes what `/schema` answers; called when it is first asked for, on a thread.
@@ -33,7 +35,9 @@ def about_router(describe: Callable[[], Mapping[str, object]]) -> APIRouter:
     known: Mapping[str, object] | None = None
 
     # Neither is async: both take their time, and so run on a thread.
-    @router.get("/schema", summary="What the pipeline takes and gives, as JSON Schema")
+    # POST as well: an orchestrator sends nothing else, so that callers on the network can ask, too.
+    @router.post(SCHEMA, summary="The same, as callers on the network ask for it")
+    @router.get(SCHEMA, summary="What the pipeline takes and gives, as JSON Schema")
     def schema() -> dict[str, Any]:
         nonlocal known
         if known is None:

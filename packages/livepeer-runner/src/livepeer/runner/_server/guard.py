@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.routing import Match
 
 from livepeer.runner._logs import REQUEST_ID
+from livepeer.runner._server.about import SCHEMA
 from livepeer.runner._server.auth import bears_one_of
 from livepeer.runner._server.exchange import Exchange
 from livepeer.runner._server.headers import answer_headers, request_id
@@ -34,7 +35,7 @@ OPEN: Final = frozenset(
     {
         "/health",
         "/ready",
-        "/schema",
+        SCHEMA,
         "/metrics",
         "/version",
         "/hardware",
@@ -108,7 +109,7 @@ class Guard:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(send, request_id(scope), self._version)
-        if scope["method"] in _READING and _path(scope) in OPEN:
+        if _is_open(scope["method"], _path(scope)):
             await self._app(scope, receive, exchange.send)
             return
         asked = _Asked(scope)
@@ -200,6 +201,10 @@ class _Asked:
                 self.authorization = value.decode("latin-1")
             elif key == b"content-length" and value.isdigit():
                 self.length = int(value.lstrip(b"0")[:_MAX_DIGITS] or 0)
+
+
+def _is_open(method: str, path: str) -> bool:
+    return path in OPEN and (method in _READING or (method == "POST" and path == SCHEMA))
 
 
 def _path(scope: Scope) -> str:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import signal
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Generator
 
 _STOP_S = 5.0
+_NO_LIMIT_WEI = 10**30
+"""More than any stream costs: the tickets of a key without a deposit are worth nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamCall:
-    """What `--input` and its companions ask for."""
+    """What `--input` and its companions ask for; `key_file` pays for it."""
 
     input: Path
     output: Path | None
     params: str
     fast: bool
     live: bool
+    key_file: Path | None
 
     def arguments(self, capability: str, orchestrator: str) -> list[str]:
         """The arguments of `livepeer`."""
@@ -33,7 +40,34 @@ class StreamCall:
             *(("--output", str(self.output)) if self.output else ()),
             *(("--fast",) if self.fast else ()),
             *(("--live",) if self.live else ()),
+            *(("--key-file", str(self.key_file)) if self.key_file else ()),
+            *(("--max-spend", str(_NO_LIMIT_WEI)) if self.key_file else ()),
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchCall:
+    """What `--call` and its companions ask for."""
+
+    payload: str
+    output: Path | None
+
+    def arguments(self, capability: str, gateway: str) -> list[str]:
+        """The arguments of `livepeer`."""
+        return [
+            *("call", capability, self.payload, "--gateway", gateway),
+            *(("--output", str(self.output)) if self.output else ()),
+        ]
+
+
+@contextmanager
+def fresh_key() -> Generator[Path]:
+    """A file with a new private key, for as long as the context."""
+    # A folder that only this user can look into.
+    with TemporaryDirectory(prefix="livepeer-dev-") as folder:
+        file = Path(folder) / "key.txt"
+        file.write_text(secrets.token_hex(32), encoding="ascii")
+        yield file
 
 
 def check_client() -> None:

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
 from livepeer.runner.settings import load_settings, misspelt_variables
 from livepeer.trickle.aio import cancel_and_wait
 
-from ._caller import StreamCall, check_client, run_caller
+from ._caller import BatchCall, StreamCall, check_client, fresh_key, run_caller
 from ._load import load_pipeline
 from ._sample import batch_commands, live_commands, payload
 
@@ -60,6 +60,7 @@ class Request:
     live: bool
     call: str | None
     verify: bool
+    price: int | None
     ports: tuple[int | None, int | None, int | None]
 
     @property
@@ -79,8 +80,10 @@ class Request:
         """Raise `UsageError` for options that exclude each other, and for JSON that is none."""
         if self.input is not None and self.call is not None:
             raise UsageError("--input and --call exclude each other")
-        if self.input is None and (self.output is not None or self.fast):
-            raise UsageError("--output and --fast go with --input")
+        if self.input is None and self.fast:
+            raise UsageError("--fast goes with --input")
+        if not self.once and self.output is not None:
+            raise UsageError("--output goes with --input or --call")
         if self.fast and self.live:
             raise UsageError("--fast and --live exclude each other: a live stream has its own pace")
         for option, text in (("--call", self.call), ("--params", self.params)):
@@ -186,6 +189,7 @@ async def _work(request: Request, pipeline: Loaded, answers: int) -> int:
             gateway_port=ports[2],
             secret=secret,
             verify=request.verify,
+            charge=request.price is not None,
         ) as network:
             settings = load_settings(
                 host="127.0.0.1",
@@ -194,7 +198,7 @@ async def _work(request: Request, pipeline: Loaded, answers: int) -> int:
                 # another orchestrator does not reach this one.
                 orch_url=network.orchestrator_url,
                 orch_token=secret,
-                capability_price=0,
+                capability_price=request.price or 0,
                 capability_currency="wei",
                 # So that the documents' "Try it out" and a plain curl reach the runner.
                 capability_token=False,
@@ -210,9 +214,11 @@ async def _work(request: Request, pipeline: Loaded, answers: int) -> int:
             async with running(pipeline, settings, sock) as server:
                 await server.wait_registered()
                 if request.once:
-                    arguments = _caller_arguments(request, name, network)
-                    return await run_caller(arguments, answers)
-                _show(pipeline, name, server, network)
+                    pays = request.input is not None and bool(request.price)
+                    with fresh_key() if pays else nullcontext() as key_file:
+                        arguments = _caller_arguments(request, name, network, key_file)
+                        return await run_caller(arguments, answers)
+                _show(pipeline, name, server, network, request.price)
                 await server.wait_over()
                 return 1
 
@@ -223,16 +229,20 @@ def _log_format() -> str:
     return settings.log_format if _LOG_FORMAT in settings.model_fields_set else "text"
 
 
-def _caller_arguments(request: Request, name: str, network: LocalNetwork) -> list[str]:
+def _caller_arguments(
+    request: Request, name: str, network: LocalNetwork, key_file: Path | None
+) -> list[str]:
     if request.input is None:
         assert request.call is not None
-        return ["call", name, request.call, "--gateway", network.gateway_url]
+        call = BatchCall(payload=request.call, output=request.output)
+        return call.arguments(name, network.gateway_url)
     stream = StreamCall(
         input=request.input,
         output=request.output,
         params=request.params,
         fast=request.fast,
         live=request.live,
+        key_file=key_file,
     )
     return stream.arguments(name, network.orchestrator_url)
 
@@ -242,6 +252,7 @@ def _show(
     name: str,
     server: RunningServer,
     network: LocalNetwork,
+    price: int | None,
 ) -> None:
     target = resolve(pipeline)
     made = None if target.live else target.pipeline()
@@ -254,13 +265,16 @@ def _show(
         raw = contract.raw is not None
         commands = batch_commands(name, network.gateway_url, sample, files=files, raw=raw)
     else:
-        commands = live_commands(name, network.orchestrator_url)
+        commands = live_commands(name, network.orchestrator_url, priced=bool(price))
     _say(
         f"{name} is on the local network.\n"
         f"  runner        {server.url}  (documents: {server.url}/docs)\n"
         f"  orchestrator  {network.orchestrator_url}\n"
         f"  gateway       {network.gateway_url}\n"
-        "Try:\n" + "".join(f"  {command}\n" for command in commands) + "Ctrl-C ends it."
+        + (f"  price         {price} wei per second; the gateway pays\n" if price else "")
+        + "Try:\n"
+        + "".join(f"  {command}\n" for command in commands)
+        + "Ctrl-C ends it."
     )
 
 

@@ -21,6 +21,9 @@ _PLACEHOLDERS: Mapping[str, object] = {
 }
 
 
+_MAKE_KEY = "import secrets; print(secrets.token_hex(32))"
+
+
 def payload(schema: Mapping[str, object]) -> dict[str, object]:
     """A payload with the required fields of a JSON schema, each with an example or a stand-in."""
     properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties", {}))
@@ -49,7 +52,7 @@ def batch_commands(
     files: Sequence[str] = (),
     raw: bool = False,
 ) -> list[str]:
-    """The call by `livepeer`, and the same by curl; by curl alone where files go in or out.
+    """The call by `livepeer`, and the same by curl.
 
     Args:
         capability: The name that is registered.
@@ -71,8 +74,15 @@ def batch_commands(
         *(_form(body, files) if files else ("-d", text)),
         *(("-o", "OUT") if raw else ()),
     ]
-    call = [*_livepeer(), "call", capability, text, "--gateway", gateway]
-    return [shlex.join(command) for command in ((curl,) if files or raw else (call, curl))]
+    fields = {name: value for name, value in body.items() if name not in files}
+    call = [
+        *(*_livepeer(), "call", capability),
+        *([json.dumps(fields)] if fields or not files else []),
+        *(part for name in body if name in files for part in ("--form", f"{name}=@FILE")),
+        *("--gateway", gateway),
+        *(("--output", "OUT") if raw else ()),
+    ]
+    return [shlex.join(command) for command in (call, curl)]
 
 
 def _form(body: Mapping[str, object], files: Sequence[str]) -> list[str]:
@@ -87,7 +97,12 @@ def _form(body: Mapping[str, object], files: Sequence[str]) -> list[str]:
     return options
 
 
-def live_commands(capability: str, orchestrator: str) -> list[str]:
-    """The stream of a file."""
+def live_commands(capability: str, orchestrator: str, *, priced: bool) -> list[str]:
+    """The stream of a file; any key pays on the local network, which redeems no ticket."""
     stream = [*_livepeer(), "stream", capability, "--orchestrator", orchestrator]
-    return [shlex.join([*stream, "--input", "in.mp4", "--output", "out.mp4"])]
+    stream += ["--input", "in.mp4", "--output", "out.mp4"]
+    if not priced:
+        return [shlex.join(stream)]
+    key = shlex.join([*_livepeer()[:-1], "python", "-c", _MAKE_KEY])
+    paid = [*stream, "--key-file", "key.txt", "--max-spend", str(10**12)]
+    return [f"{key} > key.txt", shlex.join(paid)]

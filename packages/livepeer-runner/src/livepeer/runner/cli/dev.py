@@ -22,7 +22,11 @@ def dev(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Record what comes out to this file.", show_default=False),
+        typer.Option(
+            "--output",
+            help="Record what comes out, or write the answer, to this file.",
+            show_default=False,
+        ),
     ] = None,
     params: Annotated[
         str, typer.Option(metavar="JSON", help="The stream's parameters: JSON or @FILE.")
@@ -44,6 +48,16 @@ def dev(
     verify: Annotated[
         bool, typer.Option("--verify", help="Check signatures, as an on-chain node does.")
     ] = False,
+    price: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=10**18 - 1,
+            metavar="WEI",
+            help="Charge so many wei per second, in tickets that are checked and never redeemed.",
+            show_default=False,
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -75,6 +89,7 @@ def dev(
         live=live,
         call=call,
         verify=verify,
+        price=price,
         ports=(port, orchestrator_port, gateway_port),
     )
     raise typer.Exit(run_dev(request))

@@ -1,0 +1,1 @@
+"""One module for each subject, of the same names: see `load.Subject`."""

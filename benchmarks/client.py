@@ -1,0 +1,73 @@
+"""Calls: CPU of one, many at once, memory and import, against bare aiohttp and another Python SDK.
+
+    uv run python benchmarks/client.py [--quick] [--json FILE] [--rows ROW ...] [--cache DIR]
+
+The subjects are ours (`Client` and `SyncClient`) and `livepeer-gateway` from PyPI; the floor is a
+bare aiohttp POST of the same body with the same headers. All call the same small node in another
+process, on the same version of Python and of aiohttp, each in a process of its own, in environments
+that this script makes and keeps. What is measured is the process that calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from _client.bench import Bench
+from _client.plans import FULL, QUICK
+from _client.rows import call_rows, crowd_rows, growth_rows, import_rows
+from _client.setup import make
+from _face import Options, Report, Section, parser
+from _face.environments import Unavailable
+from _face.processes import Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from _client.plans import Plan
+    from _face import Row
+
+ROWS: dict[str, tuple[str, Callable[[Bench, Plan], Iterator[Row]]]] = {
+    "calls": ("A call", call_rows),
+    "crowd": ("Many calls at once", crowd_rows),
+    "memory": ("Growth", growth_rows),
+    "import": ("Import", import_rows),
+}
+
+
+def main() -> int:
+    """Run all rows that were asked for; 1 when a bar falls short."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
+    arguments.add_argument("--rounds", type=int, metavar="N", help="how often each subject runs")
+    arguments.epilog = f"rows: {', '.join(ROWS)}"
+    parsed = arguments.parse_args()
+    options = Options.of(parsed)
+    plan = QUICK if options.quick else FULL
+    plan = replace(plan, rounds=parsed.rounds or plan.rounds)
+    report = Report(options)
+    setup = make(options.cache)
+    report.environments = {name: made.versions for name, made in setup.environments.items()}
+    absent, failed = set(setup.absent.items()), list[str]()
+    with Bench(setup) as bench:
+        for name in parsed.rows:
+            title, rows = ROWS[name]
+            made: list[Row] = []
+            try:
+                # One by one: those before a failure took long, and are told all the same.
+                made.extend(rows(bench, plan))
+            except Failed as error:
+                failed.append(f"nothing can be said of a part of {name}: {error}")
+            report.sections.append(Section(title, made))
+            absent.update(pair for row in made for pair in row.absent.items())
+    report.notes += failed + [f"{name} is absent: {why}" for name, why in sorted(absent)]
+    return max(report.finish(), len(failed) > 0)
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except (Failed, Unavailable) as error:
+        sys.exit(f"nothing can be said: {error}")
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""What comes back: answers, items of a stream of events, refusals."""

@@ -1,0 +1,1 @@
+"""Which orchestrators there are, and which of them is asked first."""

@@ -1,0 +1,1 @@
+"""How jobs reach an orchestrator, or a gateway."""

@@ -1,0 +1,1 @@
+"""Live streams: sessions, their ends, and what follows them."""

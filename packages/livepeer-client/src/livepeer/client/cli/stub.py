@@ -1,0 +1,159 @@
+"""`livepeer stub`: typed models of a capability, from what its runner says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, cast
+from urllib.parse import urlsplit
+
+import typer
+
+from . import _network as options  # noqa: TC001 - Typer reads the annotations
+from ._client import Gateway, MaxPrice, MaxSpend, client_of
+from ._common import failed
+from ._stub_schema import plan_stub
+
+if TYPE_CHECKING:
+    from livepeer.client import Client
+
+    from ._stub_schema import Schema
+
+_TIMEOUT_S: Final = 10.0
+_MAX_BYTES: Final = 16 * 1024 * 1024
+
+
+def stub(
+    capability: Annotated[
+        str | None,
+        typer.Argument(
+            help="The capability's registered name; from a file or URL, the runner's own by"
+            " default.",
+            show_default=False,
+        ),
+    ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="Read this file, or ask the runner at this URL, instead of the network.",
+            show_default=False,
+        ),
+    ] = None,
+    gateway: Gateway = None,
+    orchestrator: options.Orchestrators = None,
+    discovery: options.Discovery = None,
+    discovery_header: options.DiscoveryHeaders = None,
+    signer: options.SignerURL = None,
+    signer_header: options.SignerHeaders = None,
+    access_token: options.Token = None,
+    key_file: options.KeyFile = None,
+    max_price: MaxPrice = None,
+    max_spend: MaxSpend = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The module to write; printed by default.", show_default=False
+        ),
+    ] = None,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds that the runner has.")] = 10,
+    insecure: options.Insecure = False,
+    no_tofu: options.NoTofu = False,
+    repin: options.Repin = False,
+) -> None:
+    """Write Pydantic models of what a capability takes and gives, and a constant to call it with.
+
+    The schema is asked for through the network, or is a runner's own: a file with what its
+    /schema answers, or its URL. The exit status is 0 when the module was written, 1 when something
+    failed, 2 for a mistake in the command.
+    """
+    from livepeer.client import ClientError, ConfigError, InvalidJob, InvalidKey  # lazy: aiohttp
+
+    try:
+        if schema is not None:
+            described, told_by = _from_place(schema, timeout), _shown(schema)
+        else:
+            if capability is None:
+                raise ValueError("give the capability's name, or --schema FILE or URL")
+            client = client_of(
+                gateway=gateway,
+                orchestrator=orchestrator,
+                discovery=discovery,
+                discovery_header=discovery_header,
+                signer=signer,
+                signer_header=signer_header,
+                access_token=access_token,
+                key_file=key_file,
+                max_price=max_price,
+                max_spend=max_spend,
+                insecure=insecure,
+                no_tofu=no_tofu,
+                repin=repin,
+            )
+            described = asyncio.run(_from_network(client, capability, timeout))
+            told_by = "the network"
+        _write(described, capability, told_by, output)
+    except (ConfigError, InvalidJob, InvalidKey) as error:
+        raise failed(error, 2) from None
+    except ClientError as error:
+        raise failed(error, 1) from None
+    except (OSError, ValueError) as error:
+        raise failed(error, 2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _write(described: Schema, capability: str | None, told_by: str, output: Path | None) -> None:
+    from ._stub_code import write_stub  # lazy: aiohttp
+
+    text = write_stub(plan_stub(described, capability), told_by)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    output.write_text(text, encoding="utf-8")
+    typer.echo(f"wrote {output}", err=True)
+
+
+async def _from_network(client: Client, capability: str, timeout: int) -> Schema:
+    async with client:
+        return cast("Schema", await client.schema(capability, timeout_s=timeout))
+
+
+def _from_place(place: str, timeout: int) -> Schema:
+    from livepeer.client._wire.encoding import load_json
+
+    text = _asked(place, timeout) if urlsplit(place).scheme in ("http", "https") else _read(place)
+    try:
+        value: object = load_json(text)
+    except ValueError as error:
+        raise ValueError(f"{place} is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{place} is no JSON object")
+    return cast("Schema", value)
+
+
+def _shown(place: str) -> str:
+    """The place without what is secret, or only true on this machine."""
+    from livepeer.client._wire.encoding import redact
+
+    return redact(place) if "://" in place else Path(place).name
+
+
+def _read(place: str) -> bytes:
+    return sys.stdin.buffer.read() if place == "-" else Path(place).read_bytes()
+
+
+def _asked(url: str, timeout: int) -> bytes:
+    from livepeer.client import NodeUnreachable
+
+    whole = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/schema"
+    try:
+        with urllib.request.urlopen(whole, timeout=timeout) as answer:
+            found: bytes = answer.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise NodeUnreachable(f"the runner gives no schema: {error}", url=_shown(url)) from error
+    if len(found) > _MAX_BYTES:
+        raise ValueError(f"{url} answers more than {_MAX_BYTES} bytes")
+    return found
