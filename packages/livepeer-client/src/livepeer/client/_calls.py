@@ -10,7 +10,7 @@ from ._body.payload import body_of
 from ._body.typed import decoder_of
 from ._wire.jobs import Job, check_capability, check_timeout, new_job_id
 from .capability import Capability
-from .errors import InvalidAnswer, InvalidJob
+from .errors import InvalidAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -239,9 +239,8 @@ class Caller:
             capability = capability.name
         check_capability(capability)
         check_timeout(timeout_s)
-        path = _checked_route(ROUTE if route is None else route)
+        route = ROUTE if route is None else route
         job = Job(capability=capability, timeout_s=timeout_s, id=new_job_id())
-
         if files:
             # In a thread: a disk may take its time to say how long a file is.
             sent = await asyncio.to_thread(
@@ -249,7 +248,7 @@ class Caller:
             )
         else:
             sent = body_of(payload, type_, None, content_type, on_progress)
-        return self._transport().call(job, sent, route=path, at_most_once=at_most_once)
+        return self._transport().call(job, sent, route=route, at_most_once=at_most_once)
 
     async def schema(self, capability: str, *, timeout_s: int = 10) -> dict[str, JSONValue]:
         """What a capability takes and gives, as its runner describes it.
@@ -275,9 +274,3 @@ class Caller:
                 f"capability {capability!r} answers, but not with a description of itself"
             )
         return answer
-
-
-def _checked_route(route: object) -> str:
-    if not isinstance(route, str) or any("\ud800" <= each <= "\udfff" for each in route):
-        raise InvalidJob(f"`route` must be a plain path such as 'predict', not {route!r}")
-    return route

@@ -131,7 +131,7 @@ class HTTP:
         with _Translated(url, timeout_s):
             async with asyncio.timeout(timeout_s):
                 certificates = self._certificates
-                if certificates is None or not url.lower().startswith("https:"):
+                if certificates is None or not _is_secured(url):
                     return await self._request(method, url, headers, body, None)
                 trusted = await certificates.expected(url)
                 try:
@@ -169,13 +169,13 @@ class HTTP:
             NodeUnreachable: The connection was cut.
         """
         limit = self.max_answer_bytes if limit is None else limit
+        if response.content.is_eof() and response.content.exception() is None:
+            # A small answer comes with its headers: no timer for what is here.
+            data = response.content.read_nowait()
+            _check_size(data, limit, response)
+            return data
+        body = bytearray()
         with _Translated(str(response.url), timeout_s):
-            if response.content.is_eof():
-                # A small answer comes with its headers: no timer for what is here.
-                data = response.content.read_nowait()
-                _check_size(data, limit, response)
-                return data
-            body = bytearray()
             async with asyncio.timeout(timeout_s):
                 async for chunk in response.content.iter_any():
                     body += chunk

@@ -74,30 +74,7 @@ class GatewayTransport:
                 "`at_most_once` needs orchestrators: a gateway sends a job that failed to another"
                 " one by itself"
             )
-        return _Call(self, job, body, f"{self._base}/process/request/{route_path(route)}")
-
-    async def open(self, job: Job, body: Body, url: str) -> tuple[Answer, aiohttp.ClientResponse]:
-        """Have a batch job run: its answer, and what the caller closes."""
-        timeout_s = job.timeout_s + GRACE_S
-        headers = {JOB: job.header(), **body.headers()}
-        began = time.monotonic()
-        response = await self._http.send(
-            "POST", url, headers=headers, body=body, timeout_s=timeout_s
-        )
-        orchestrator = response.headers.get(ORCHESTRATOR_URL)
-        if response.status != 200 or orchestrator is None:
-            try:
-                raise await self._batch_failure(response, redact(url), job, began)
-            finally:
-                response.close()
-        answer = Answer(
-            self._http,
-            response,
-            orchestrator_url=orchestrator,
-            timeout_s=timeout_s,
-            through_gateway=True,
-        )
-        return answer, response
+        return _Call(self._http, job, body, f"{self._base}/process/request/{route_path(route)}")
 
     async def start(
         self,
@@ -234,39 +211,55 @@ class GatewayTransport:
         # none at all.
         return f"{self._base}/process/stream/{stream_id}/{action}"
 
-    async def _batch_failure(
-        self, response: aiohttp.ClientResponse, url: str, job: Job, began: float
-    ) -> Exception:
-        data = await self._http.read(response, timeout_s=GRACE_S, limit=MAX_REFUSAL_BYTES)
-        if response.status != 200:
-            return refusal(response.status, data, url=url, node=GatewayError)
-        if not data:
-            return NoOrchestrator(_all_failed(job, time.monotonic() - began), url=url, status=200)
-        return GatewayError(
-            f"the answer has no {ORCHESTRATOR_URL}, so it is not a gateway's", url=url, status=200
-        )
-
 
 class _Call(AbstractAsyncContextManager[Answer]):
     """A batch job while its answer is open; a class, as a generator would cost far more."""
 
-    __slots__ = ("_body", "_job", "_response", "_transport", "_url")
+    __slots__ = ("_body", "_http", "_job", "_response", "_url")
 
-    def __init__(self, transport: GatewayTransport, job: Job, body: Body, url: str) -> None:
-        self._transport = transport
+    def __init__(self, http: HTTP, job: Job, body: Body, url: str) -> None:
+        self._http = http
         self._job = job
         self._body = body
         self._url = url
         self._response: aiohttp.ClientResponse | None = None
 
     async def __aenter__(self) -> Answer:
-        opened = await self._transport.open(self._job, self._body, self._url)
-        answer, self._response = opened
-        return answer
+        timeout_s = self._job.timeout_s + GRACE_S
+        headers = {JOB: self._job.header(), **self._body.headers()}
+        began = time.monotonic()
+        response = await self._http.send(
+            "POST", self._url, headers=headers, body=self._body, timeout_s=timeout_s
+        )
+        orchestrator = response.headers.get(ORCHESTRATOR_URL)
+        if response.status != 200 or orchestrator is None:
+            try:
+                raise await self._failure(response, time.monotonic() - began)
+            finally:
+                response.close()
+        self._response = response
+        return Answer(
+            self._http,
+            response,
+            orchestrator_url=orchestrator,
+            timeout_s=timeout_s,
+            through_gateway=True,
+        )
 
     async def __aexit__(self, *_: object) -> None:
         if self._response is not None:
             self._response.close()
+
+    async def _failure(self, response: aiohttp.ClientResponse, after_s: float) -> Exception:
+        url = redact(self._url)
+        data = await self._http.read(response, timeout_s=GRACE_S, limit=MAX_REFUSAL_BYTES)
+        if response.status != 200:
+            return refusal(response.status, data, url=url, node=GatewayError)
+        if not data:
+            return NoOrchestrator(_all_failed(self._job, after_s), url=url, status=200)
+        return GatewayError(
+            f"the answer has no {ORCHESTRATOR_URL}, so it is not a gateway's", url=url, status=200
+        )
 
 
 def _all_failed(job: Job, after_s: float) -> str:

@@ -150,17 +150,27 @@ def on_host(url: str, base: str) -> str:
     return urlunsplit((node.scheme, node.netloc, path.path, path.query, ""))
 
 
-@lru_cache(maxsize=256)
-def route_path(route: str) -> str:
+def route_path(route: object) -> str:
     """The runner's path, percent-encoded as the orchestrator needs it.
 
     Go answers 301 to a path that is not canonical, upon which clients send a GET; and the
     orchestrator drops a query, or makes one of an encoded question mark.
 
     Raises:
-        InvalidJob: The route has empty, `.` or `..` parts, or a query.
+        InvalidJob: The route is no text, or has empty, `.` or `..` parts, or a query.
     """
+    path = _encoded_path(route) if isinstance(route, str) else None
+    if path is None:
+        raise InvalidJob(f"`route` must be a plain path such as 'predict', not {route!r}")
+    return path
+
+
+@lru_cache(maxsize=256)
+def _encoded_path(route: str) -> str | None:
     parts = route.strip("/").split("/")
     if any(part in ("", ".", "..") for part in parts) or set(route) & set("?#"):
-        raise InvalidJob(f"`route` must be a plain path such as 'predict', not {route!r}")
-    return "/".join(quote(part, safe="") for part in parts)
+        return None
+    try:
+        return "/".join(quote(part, safe="") for part in parts)
+    except UnicodeEncodeError:
+        return None
