@@ -11,7 +11,6 @@ only: it tells what a process and its children have used.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,10 +19,10 @@ from _batch.bench import Bench
 from _batch.callers import caller_rows
 from _batch.overload import overload_rows
 from _batch.plans import FULL, QUICK
-from _batch.setup import FLOOR, OURS, SUBJECTS, make
+from _batch.setup import PEERS, make
 from _batch.standing import growth_rows, start_rows
 from _face import Options, Report, Section, parser
-from _face.environments import Unavailable
+from _face.ending import exit_with
 from _face.processes import Failed
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ TITLES = {
     "memory": "Growth of the resident set",
     "callers": "The callers",
 }
-ROWS = tuple(TITLES)
-PEERS = tuple(name for name in SUBJECTS if name not in (OURS, FLOOR))
 
 
 def parts(row: str) -> list[Rows]:
@@ -76,11 +73,9 @@ def _of(made: SceneRows, scene: scenes.Scene) -> Rows:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    arguments = parser(__doc__)
-    arguments.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW")
-    arguments.add_argument("--rounds", type=int, metavar="N", help="how often each subject runs")
+    arguments = parser(__doc__, TITLES)
     arguments.add_argument("--peers", nargs="*", choices=PEERS, default=PEERS, metavar="PEER")
-    arguments.epilog = f"rows: {', '.join(ROWS)}; peers: {', '.join(PEERS)}"
+    arguments.epilog = f"{arguments.epilog}; peers: {', '.join(PEERS)}"
     return arguments.parse_args()
 
 
@@ -91,9 +86,9 @@ def main() -> int:
     plan = QUICK if options.quick else FULL
     plan = replace(plan, rounds=parsed.rounds or plan.rounds, starts=parsed.rounds or plan.starts)
     report = Report(options)
-    setup = make(options.cache, [OURS, FLOOR, *parsed.peers])
-    report.environments = {name: made.versions for name, made in setup.environments.items()}
-    unable, failed = dict(setup.absent), list[str]()
+    setup = make(options.cache, parsed.peers)
+    report.environments = setup.versions
+    unable = dict(setup.absent)
     with Bench(setup) as bench:
         for name in parsed.rows:
             made: list[Row] = []
@@ -102,13 +97,12 @@ def main() -> int:
                 try:
                     made += part(bench, plan, absent)
                 except Failed as error:
-                    # The rows before it took long; they are told all the same.
-                    failed.append(f"nothing can be said of a part of {name}: {error}")
+                    report.leave_out(f"a part of {name}", error)
                     continue
                 unable |= _named(absent, made[-1].measure)
             report.sections.append(Section(TITLES[name], made))
-    report.notes += failed + [f"{name} is not measured: {why}" for name, why in unable.items()]
-    return max(report.finish(), len(failed) > 0)
+    report.notes += [f"{name} is not measured: {why}" for name, why in unable.items()]
+    return report.finish()
 
 
 def _named(absent: dict[str, str], measure: str) -> dict[str, str]:
@@ -118,8 +112,4 @@ def _named(absent: dict[str, str], measure: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    try:
-        status = main()
-    except (Failed, Unavailable) as error:
-        sys.exit(f"nothing can be said: {error}")
-    sys.exit(status)
+    exit_with(main)

@@ -10,7 +10,6 @@ that this script makes and keeps. What is measured is the process that calls.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,7 @@ from _client.plans import FULL, QUICK
 from _client.rows import call_rows, crowd_rows, growth_rows, import_rows
 from _client.setup import make
 from _face import Options, Report, Section, parser
-from _face.environments import Unavailable
+from _face.ending import exit_with
 from _face.processes import Failed
 
 if TYPE_CHECKING:
@@ -38,18 +37,14 @@ ROWS: dict[str, tuple[str, Callable[[Bench, Plan], Iterator[Row]]]] = {
 
 def main() -> int:
     """Run all rows that were asked for; 1 when a bar falls short."""
-    arguments = parser(__doc__)
-    arguments.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW")
-    arguments.add_argument("--rounds", type=int, metavar="N", help="how often each subject runs")
-    arguments.epilog = f"rows: {', '.join(ROWS)}"
-    parsed = arguments.parse_args()
+    parsed = parser(__doc__, ROWS).parse_args()
     options = Options.of(parsed)
     plan = QUICK if options.quick else FULL
     plan = replace(plan, rounds=parsed.rounds or plan.rounds)
     report = Report(options)
     setup = make(options.cache)
-    report.environments = {name: made.versions for name, made in setup.environments.items()}
-    absent, failed = set(setup.absent.items()), list[str]()
+    report.environments = setup.versions
+    absent = set(setup.absent.items())
     with Bench(setup) as bench:
         for name in parsed.rows:
             title, rows = ROWS[name]
@@ -58,16 +53,12 @@ def main() -> int:
                 # One by one: those before a failure took long, and are told all the same.
                 made.extend(rows(bench, plan))
             except Failed as error:
-                failed.append(f"nothing can be said of a part of {name}: {error}")
+                report.leave_out(f"a part of {name}", error)
             report.sections.append(Section(title, made))
             absent.update(pair for row in made for pair in row.absent.items())
-    report.notes += failed + [f"{name} is absent: {why}" for name, why in sorted(absent)]
-    return max(report.finish(), len(failed) > 0)
+    report.notes += [f"{name} is absent: {why}" for name, why in sorted(absent)]
+    return report.finish()
 
 
 if __name__ == "__main__":
-    try:
-        status = main()
-    except (Failed, Unavailable) as error:
-        sys.exit(f"nothing can be said: {error}")
-    sys.exit(status)
+    exit_with(main)

@@ -12,12 +12,11 @@ children have used.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from _face import Options, Report, Section, parser
-from _face.environments import Unavailable
+from _face.ending import exit_with
 from _face.processes import Failed
 from _live.bench import Bench
 from _live.figures import rows
@@ -51,12 +50,9 @@ def memory_section(bench: Bench, plan: Plan, absent: dict[str, str]) -> Section:
 
 def parse() -> argparse.Namespace:
     """The command line."""
-    arguments = parser(__doc__)
-    arguments.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, metavar="ROW")
+    arguments = parser(__doc__, ROWS)
     arguments.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    arguments.add_argument("--rounds", type=int, metavar="N", help="how often each subject runs")
     arguments.add_argument("--server", metavar="URL", help="a trickle server to use, not our own")
-    arguments.epilog = f"rows: {', '.join(ROWS)}"
     return arguments.parse_args()
 
 
@@ -69,7 +65,7 @@ def main() -> int:
     report = Report(options)
     setup = make(options.cache)
     report.environments = setup.environments
-    unable, failed = dict(setup.absent), list[str]()
+    unable = dict(setup.absent)
     with Bench(setup, parsed.server) as bench:
         for scene in scenes(parsed.sizes):
             if scene.row not in parsed.rows:
@@ -78,20 +74,15 @@ def main() -> int:
             try:
                 runs = scene.runs(bench, plan, absent)
             except Failed as error:
-                # The rows before it took long; they are told all the same.
-                failed.append(f"nothing can be said of {scene.row}: {error}")
+                report.leave_out(scene.row, error)
                 continue
             report.sections.append(Section(scene.title, rows(scene, runs, absent)))
             unable |= {f"{name} ({scene.row})": why for name, why in absent.items()}
         if MEMORY in parsed.rows:
             report.sections.append(memory_section(bench, plan, unable))
-    report.notes += failed + [f"{name} is not measured: {why}" for name, why in unable.items()]
-    return max(report.finish(), len(failed) > 0)
+    report.notes += [f"{name} is not measured: {why}" for name, why in unable.items()]
+    return report.finish()
 
 
 if __name__ == "__main__":
-    try:
-        status = main()
-    except (Failed, Unavailable) as error:
-        sys.exit(f"nothing can be said: {error}")
-    sys.exit(status)
+    exit_with(main)

@@ -11,13 +11,11 @@ environments that this script makes and keeps.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from _face import Options, Report, parser
-from _face.environments import Unavailable
-from _face.processes import Failed
+from _face.ending import exit_with
 from _trickle.plans import FULL, QUICK
 from _trickle.rows import client_section, fan_out_section, memory_section, uvloop_section
 from _trickle.setup import make
@@ -38,7 +36,7 @@ def main() -> int:
     plans = replace(plans, laps=parsed.laps or plans.laps)
     report = Report(options)
     setup = make(options.cache, parsed.python, parsed.go_server)
-    report.environments = {name: made.versions for name, made in setup.environments.items()}
+    report.environments = setup.versions
     if setup.uvloop is not None:
         report.environments["uvloop"] = setup.uvloop.versions
     report.notes += [f"{name} is not measured: {why}" for name, why in setup.absent.items()]
@@ -54,8 +52,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        status = main()
-    except (Failed, Unavailable) as error:
-        sys.exit(f"nothing can be said: {error}")
-    sys.exit(status)
+    exit_with(main)

@@ -62,27 +62,18 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; 1 when out of date")
     parser.add_argument("source", nargs="*", type=Path, help="`.proto` files; default: all of ours")
     options = parser.parse_args()
-    stale = [
-        path
-        for source in options.source or SOURCES
-        for path, text in _targets(source.resolve(), write=not options.check)
-        if text
-    ]
-    for path in stale:
+    stale = [one for source in options.source or SOURCES for one in _stale(source.resolve())]
+    for path, text in stale:
+        if not options.check:
+            path.write_text(text)
         print(f"{'out of date' if options.check else 'written'}: {path}")
     return 1 if stale and options.check else 0
 
 
-def _targets(source: Path, *, write: bool) -> list[tuple[Path, bool]]:
-    """Each file beside `source`, and whether it was out of date."""
-    found: list[tuple[Path, bool]] = []
-    for name, text in generate(source).items():
-        path = source.parent / name
-        stale = not path.exists() or path.read_text() != text
-        if stale and write:
-            path.write_text(text)
-        found.append((path, stale))
-    return found
+def _stale(source: Path) -> list[tuple[Path, str]]:
+    """Each file beside `source` that is out of date, and what it should say."""
+    made = ((source.parent / name, text) for name, text in generate(source).items())
+    return [(path, text) for path, text in made if not path.exists() or path.read_text() != text]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from _face import Bar
+
 from .setup import FLOOR, OURS
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ TOLERANCE = 0.95
 
 
 @dataclass(frozen=True)
-class Level:
+class Level(Bar):
     """At least the floor's figure; within the floor's own spread, and 5 %, it counts as level.
 
     Attributes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from _face import Row, Series, interleaved
-from _face.processes import Child, Failed
+from _face.ports import comes_up, free_port
+from _face.processes import Failed
 
 from . import work as works
-from .serving import START_S, Server, free_port, listens
+from .serving import START_S, Server
 from .setup import OURS
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def caller_rows(bench: Bench, plan: Plan, absent: dict[str, str]) -> list[Row]:
     del absent
     port = free_port()
     with bench.setup.helper("_batch.canned", str(port)) as child:
-        _await_listening(child, port)
+        if not comes_up(child, port, START_S):
+            raise Failed("the server that does nothing does not start")
         server = Server(OURS, works.ASYNC, port, child.pid, 0.0)
         jobs = {
             str(callers): partial(
@@ -45,11 +46,3 @@ def caller_rows(bench: Bench, plan: Plan, absent: dict[str, str]) -> list[Row]:
         title = f"of a core at most, {work}"
         made.append(Row(title, "%", {"callers": Series.of([share * 100])}, compared=None))
     return made
-
-
-def _await_listening(child: Child, port: int) -> None:
-    deadline = time.monotonic() + START_S
-    while not listens(port):
-        if not child.alive or time.monotonic() > deadline:
-            raise Failed("the server that does nothing does not start")
-        time.sleep(0.01)

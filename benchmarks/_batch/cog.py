@@ -28,7 +28,6 @@ CLASSES = {
     works.APACED: "APaced",
     works.NAP: "Rest",
 }
-_STREAMS = (works.ITEMS, works.AITEMS, works.PACED, works.APACED)
 _SYNC = (works.SYNC, works.IMAGE, works.BASE64, works.ITEMS, works.PACED)
 
 
@@ -45,7 +44,7 @@ def write_schema(folder: Path, work: str) -> None:
     """What `cog build` would write: without it nothing is checked, and nothing streamed."""
     fields = _FIELDS.get(work, {"count": "integer"})
     properties = {name: {"title": name, "type": kind} for name, kind in fields.items()}
-    operation = {"x-cog-streaming": True} if work in _STREAMS else {}
+    operation = {"x-cog-streaming": True} if work in works.STREAMS else {}
     schema = {
         "openapi": "3.0.2",
         "info": {"title": "Cog", "version": "0.23.1"},

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from _face.roles import say
-from _live.usage import cpu_of_family
+from _face.usage import cpu_of_family
 
 from .caller import STALLED_S, Broken, Caller, unchunked
 from .crowd import Crowd

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from _face import AtMost, Row, Series, all_that_work
+from _face import AtMost, Row, all_that_work, columns_of
 from _face.processes import Failed
 
 from . import work as works
@@ -118,6 +118,6 @@ def _row(
     figure: Callable[[Overload], float],
     *bars: Bar,
 ) -> Row:
-    columns = {name: Series.of(map(figure, made)) for name, made in runs.items()}
+    columns = columns_of(runs, figure)
     kept = bars if OURS in columns else ()
     return Row(measure, unit, columns, kept, compared=None, absent=dict(absent))

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from _face import Ahead, AtMost, Row, Series, all_that_work
+from _face import Ahead, AtLeast, AtMost, Fastest, Row, all_that_work, columns_of
 from _face.processes import Failed
-from _live.bars import AtLeast, Fastest
 
 from . import work as works
 from .bars import Level
@@ -174,6 +173,6 @@ def row(
     *bars: Bar,
 ) -> Row:
     """A row of one figure of all laps; the bars are those against who is there."""
-    columns = {name: Series.of(map(figure, made)) for name, made in runs.items()}
+    columns = columns_of(runs, figure)
     kept = bars if FLOOR in columns else tuple(bar for bar in bars if isinstance(bar, AtMost))
     return Row(measure, unit, columns, kept, absent=dict(absent))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _face.environments import Unavailable
+from _face.ports import free_port
 from _face.processes import Child, Failed
-from _live.usage import family, resident_of_family
+from _face.usage import family, resident_of_family
 
 from .setup import COG, HEALTH
 
@@ -68,12 +68,6 @@ def started(setup: Setup, subject: str, work: str, concurrency: int) -> Generato
     with child, _ended(child):
         _await_healthy(child, subject, port)
         yield Server(subject, work, port, child.pid, time.monotonic() - begun)
-
-
-def free_port() -> int:
-    """A port that is free on this machine, as far as can be known."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def _await_healthy(child: Child, subject: str, port: int) -> None:
@@ -133,12 +127,3 @@ def _born(pid: int) -> str:
     except OSError:
         return ""
     return "" if fields[0] == "Z" else fields[19]
-
-
-def listens(port: int) -> bool:
-    """Whether somebody listens there."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

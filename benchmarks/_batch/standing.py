@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from _face import AtMost, Row, Series, all_that_work
+from _face import AtMost, Row, Series, all_that_work, columns_of
 from _face.runs import note
 
 from . import work as works
@@ -53,10 +54,7 @@ def start_rows(bench: Bench, plan: Plan, absent: dict[str, str]) -> list[Row]:
     runs = all_that_work(plan.starts, jobs, "starts", absent, (OURS, FLOOR))
 
     def made(measure: str, unit: str, figure: str, *bars: AtMost) -> Row:
-        columns = {
-            name: Series.of(float(getattr(one, figure)) for one in stands)
-            for name, stands in runs.items()
-        }
+        columns = columns_of(runs, attrgetter(figure))
         return Row(measure, unit, columns, bars if FLOOR in columns else (), absent=dict(absent))
 
     return [

@@ -10,17 +10,16 @@ from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from . import work as works
+from .setup import COG
 from .work import TOKEN, negative, token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COG = "cog"
 ITEM_COUNT = 200
 PACED_COUNT = 10
 BINARY_BYTES = 1_000_000
 PICTURE_SIZE = (640, 360)
-STREAMS = (works.ITEMS, works.AITEMS, works.PACED, works.APACED)
 _BOUNDARY = "benchmark-boundary"
 
 
@@ -47,7 +46,7 @@ def request(subject: str, work: str, values: Mapping[str, object] | None = None)
     """
     headers = {"Host": "127.0.0.1", "Content-Type": "application/json"}
     mark = b""
-    if work in STREAMS:
+    if work in works.STREAMS:
         # Cog repeats all items in its last event.
         mark = b'"chunk"' if subject == COG else TOKEN.encode()
         headers["Accept"] = "text/event-stream"
@@ -65,7 +64,7 @@ def request(subject: str, work: str, values: Mapping[str, object] | None = None)
 
 def items_of(work: str) -> int:
     """How many items an answer has; 0 where it is none of items."""
-    if work not in STREAMS:
+    if work not in works.STREAMS:
         return 0
     return PACED_COUNT if work in (works.PACED, works.APACED) else ITEM_COUNT
 
@@ -74,7 +73,7 @@ def fault(subject: str, work: str, status: int, body: bytes) -> str | None:
     """What is wrong with an answer, in words; None when it is the right one."""
     if status != 200:
         return f"status {status}: {body[:200].decode(errors='replace')}"
-    if work in STREAMS:
+    if work in works.STREAMS:
         return _stream_fault(subject, work, body)
     if work == works.BINARY:
         return None if body == binary() else "the bytes are not those that were sent"

@@ -14,6 +14,7 @@ IMAGE, BASE64, BINARY = "image", "base64", "binary"
 ITEMS, AITEMS = "items", "aitems"
 PACED, APACED = "paced", "apaced"
 NAP = "nap"
+STREAMS = (ITEMS, AITEMS, PACED, APACED)
 
 PAUSE_S = 0.02
 """Between two items of a paced stream; the first comes at once."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from _face import Bar
+
 from .setup import OURS
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class All:
+class All(Bar):
     """As many as were asked for, in every round."""
 
     count: int
@@ -24,8 +26,3 @@ class All:
         """How many are missing; None when none are."""
         least = row.columns[OURS].low
         return f"{self.count - least:g} lost" if least < self.count else None
-
-    def remark(self, row: Row) -> str | None:
-        """Nothing."""
-        del row
-        return None

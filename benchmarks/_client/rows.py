@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from _face import Ahead, AtMost, Row, Series, all_that_work, interleaved
+from _face import Ahead, AtMost, Row, Series, all_that_work, columns_of, interleaved
 from _face.processes import number
 from _face.runs import note
 
@@ -74,9 +74,7 @@ def call_rows(bench: Bench, plan: Plan) -> Iterator[Row]:
 
 def _row(bench: Bench, plan: Plan, scene: Scene, title: str, load: Load) -> Row:
     runs, absent = _runs(bench, scene, plan.rounds, title, partial(_last, bench, load))
-    columns = {
-        name: Series.of(lap.cpu / lap.right * 1e6 for lap in laps) for name, laps in runs.items()
-    }
+    columns = columns_of(runs, lambda lap: lap.cpu / lap.right * 1e6)
     return Row(title, MICROS, columns, scene.bars, absent=absent)
 
 
@@ -95,13 +93,8 @@ def crowd_rows(bench: Bench, plan: Plan) -> Iterator[Row]:
 
         runs, absent = _runs(bench, scene, plan.rounds, title, lap)
 
-        def columns(
-            figure: Callable[[Lap], float], runs: dict[str, list[Lap]] = runs
-        ) -> dict[str, Series]:
-            return {name: Series.of(map(figure, laps)) for name, laps in runs.items()}
-
-        right = columns(lambda lap: lap.right)
-        cost = columns(lambda lap: lap.cpu / max(lap.right, 1) * 1e6)
+        right = columns_of(runs, lambda lap: lap.right)
+        cost = columns_of(runs, lambda lap: lap.cpu / max(lap.right, 1) * 1e6)
         bar = All(plan.crowd)
         yield Row(f"{title}, right", "answers", right, (bar,), None, absent=absent)
         yield Row(f"{title}, a call", MICROS, cost, absent=absent)
@@ -145,10 +138,7 @@ def import_rows(bench: Bench, plan: Plan) -> Iterator[Row]:
     runs = interleaved(plan.imports, jobs, "imports")
 
     def row(title: str, unit: str, figure: str, scale: float, *bars: Bar) -> Row:
-        columns = {
-            name: Series.of(number(said, figure) * scale for said in saids)
-            for name, saids in runs.items()
-        }
+        columns = columns_of(runs, lambda said: number(said, figure) * scale)
         return Row(title, unit, columns, bars, absent=dict(setup.absent))
 
     yield from [

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
 import sys
-import tomllib
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
-from _face.environments import Environment, Unavailable, environment, find_python
+from _face import setups
+from _face.environments import environment, find_python
 from _face.processes import Child
+from _face.setups import needs, own, pinned
 
-BENCHMARKS = Path(__file__).parents[1]
-PACKAGES = BENCHMARKS.parent / "packages"
 OURS, FLOOR, GATEWAY = "ours", "floor", "gateway"
 JSON = "aiohttp_json"
 """The floor with JSON in and out, which an application has to do as well."""
@@ -25,19 +20,8 @@ GATEWAY_PYTHON = "3.12"
 _PACKAGES = ("livepeer-trickle", "livepeer-client")
 
 
-@dataclass
-class Setup:
-    """What can be measured here.
-
-    Attributes:
-        cache: The folder of environments.
-        environments: The interpreter of each subject that there is.
-        absent: The subjects that there are not, and why.
-    """
-
-    cache: Path
-    environments: dict[str, Environment] = field(default_factory=dict[str, Environment])
-    absent: dict[str, str] = field(default_factory=dict[str, str])
+class Setup(setups.Setup):
+    """What can be measured here, and how its processes are started."""
 
     def subject(self, name: str) -> Child:
         """A process of a subject that waits for laps."""
@@ -52,16 +36,10 @@ class Setup:
         return self._run(FLOOR, "_client.node")
 
     def _run(self, name: str, *module: str) -> Child:
-        paths = [str(BENCHMARKS)]
         name = FLOOR if name == JSON else name
-        if name == OURS:
-            paths += [str(PACKAGES / package / "src") for package in _PACKAGES]
         return Child(
             [str(self.environments[name].python), "-m", *module],
-            {
-                "PYTHONPATH": os.pathsep.join(paths),
-                "PYTHONPYCACHEPREFIX": str(self.cache / "bytecode"),
-            },
+            self.variables(*(_PACKAGES if name == OURS else ())),
         )
 
 
@@ -72,38 +50,19 @@ def make(cache: Path) -> Setup:
         Unavailable: Not even our own environment, or the floor's, can be made.
     """
     setup = Setup(cache)
-    try:
+    python = Path(sys.executable)
+    with setup.allowed(GATEWAY):
         python = find_python(GATEWAY_PYTHON)
-    except Unavailable as error:
-        setup.absent[GATEWAY] = str(error)
-        python = Path(sys.executable)
-    aiohttp = _pinned("aiohttp")
-    own = [f"{name} @ {(PACKAGES / name).as_uri()}" for name in _PACKAGES]
-    # The packages for their metadata alone; their modules come from this checkout.
-    setup.environments[OURS] = environment(cache, "client-ours", python, _needs(), alone=own)
-    setup.environments[FLOOR] = environment(cache, "client-floor", python, [aiohttp])
+    trickle, client = _PACKAGES
+    # With what signs the jobs of direct calls.
+    installed = pinned(*needs(client, "eth"), *needs(trickle, "cli"))
+    aiohttp = pinned("aiohttp")
+    setup.environments |= {
+        OURS: environment(cache, "client-ours", python, installed, alone=own(*_PACKAGES)),
+        FLOOR: environment(cache, "client-floor", python, aiohttp),
+    }
     if GATEWAY not in setup.absent:
-        try:
-            needs = ["livepeer-gateway==1.0.0", aiohttp]
-            setup.environments[GATEWAY] = environment(cache, GATEWAY, python, needs)
-        except Unavailable as error:
-            setup.absent[GATEWAY] = str(error)
+        with setup.allowed(GATEWAY):
+            needed = ["livepeer-gateway==1.0.0", *aiohttp]
+            setup.environments[GATEWAY] = environment(cache, GATEWAY, python, needed)
     return setup
-
-
-def _needs() -> list[str]:
-    """What the client depends on, with what signs the jobs of direct calls."""
-    trickle, client = (
-        tomllib.loads((PACKAGES / name / "pyproject.toml").read_text())["project"]
-        for name in _PACKAGES
-    )
-    needs: list[str] = [*client["dependencies"], *client["optional-dependencies"]["eth"]]
-    needs += [*trickle["dependencies"], *trickle["optional-dependencies"]["cli"]]
-    return list(dict.fromkeys(_pinned(need) for need in needs if not need.startswith("livepeer-")))
-
-
-def _pinned(need: str) -> str:
-    """A requirement in the version that this project is developed with."""
-    found = re.match(r"([\w.-]+)(\[[^\]]*\])?", need)
-    assert found is not None
-    return f"{found[1]}{found[2] or ''}=={version(found[1])}"

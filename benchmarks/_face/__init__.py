@@ -9,19 +9,22 @@ from __future__ import annotations
 
 from .options import Options, parser
 from .report import Report
-from .runs import Series, all_that_work, interleaved
-from .table import Ahead, AtMost, Bar, Row, Section
+from .runs import Series, all_that_work, columns_of, interleaved
+from .table import Ahead, AtLeast, AtMost, Bar, Fastest, Row, Section
 
 __all__ = [
     "Ahead",
+    "AtLeast",
     "AtMost",
     "Bar",
+    "Fastest",
     "Options",
     "Report",
     "Row",
     "Section",
     "Series",
     "all_that_work",
+    "columns_of",
     "interleaved",
     "parser",
 ]

@@ -7,6 +7,10 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,13 @@ class Options:
         return cls(quick=parsed.quick, json=parsed.json, cache=parsed.cache)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that knows the common options; a benchmark adds its own."""
+def parser(description: str | None, rows: Collection[str] = ()) -> argparse.ArgumentParser:
+    """A parser that knows the common options; a benchmark adds its own.
+
+    Args:
+        description: What the benchmark says of itself.
+        rows: What can be chosen, of which each is run in rounds; nothing for neither option.
+    """
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,6 +52,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         default=cache_folder(),
         help="where the peers' environments are made and kept (default: %(default)s)",
     )
+    if rows:
+        made.add_argument("--rows", nargs="+", choices=rows, default=list(rows), metavar="ROW")
+        made.add_argument("--rounds", type=int, metavar="N", help="how often each subject runs")
+        made.epilog = f"rows: {', '.join(rows)}"
     return made
 
 

@@ -14,6 +14,7 @@ from .machine import describe, is_busy
 
 if TYPE_CHECKING:
     from .options import Options
+    from .processes import Failed
     from .table import Section
 
 _LEGEND = """\
@@ -40,14 +41,20 @@ class Report:
 
     def __post_init__(self) -> None:
         self._begun = time.monotonic()
+        self._whole = True
         self._machine = describe()
         script = f"benchmarks/{Path(sys.argv[0]).name}"
         self._command = shlex.join(["uv", "run", "python", script, *sys.argv[1:]])
         if is_busy():
             self.notes.append("the machine was busy before this began; on a quiet one run it again")
 
+    def leave_out(self, part: str, error: Failed) -> None:
+        """Go on without a part that failed; the rows before it took long, and are told."""
+        self.notes.append(f"nothing can be said of {part}: {error}")
+        self._whole = False
+
     def finish(self) -> int:
-        """Print and write everything; 1 when a bar falls short, else 0."""
+        """Print and write everything; 1 when a bar falls short, or a part was left out, else 0."""
         took = time.monotonic() - self._begun
         rows = [row for section in self.sections for row in section.rows]
         short = [row for row in rows if row.shortfalls]
@@ -57,7 +64,7 @@ class Report:
         if self.options.json is not None:
             plain = {**self._plain(), "seconds": took, "holds": not short}
             self.options.json.write_text(json.dumps(plain, indent=2) + "\n")
-        return 1 if short else 0
+        return 0 if self._whole and not short else 1
 
     def _print(self) -> None:
         print(f"# {self._command}\n")

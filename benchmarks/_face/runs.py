@@ -56,6 +56,11 @@ class Series:
         )
 
 
+def columns_of(runs: Mapping[str, Iterable[T]], figure: Callable[[T], float]) -> dict[str, Series]:
+    """One figure of everybody's runs, as a row has it."""
+    return {name: Series.of(map(figure, made)) for name, made in runs.items()}
+
+
 def interleaved(rounds: int, jobs: Mapping[str, Callable[[], T]], title: str) -> dict[str, list[T]]:
     """Run each job once a round, beginning with another one each round."""
     results: dict[str, list[T]] = {name: [] for name in jobs}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,22 +15,21 @@ OURS = "ours"
 FLOOR = "floor"
 
 
-class Bar(Protocol):
-    """Something that a row has to satisfy."""
+class Bar(ABC):
+    """Something that a row has to satisfy; its text is what the row shows of it."""
 
-    def __str__(self) -> str: ...
-
+    @abstractmethod
     def shortfall(self, row: Row) -> str | None:
         """What is missing, in words; None when the bar holds."""
-        ...
 
     def remark(self, row: Row) -> str | None:
         """What has to be said of a bar that holds; None when nothing has."""
-        ...
+        del row
+        return None
 
 
 @dataclass(frozen=True)
-class AtMost:
+class AtMost(Bar):
     """A limit: to the ratio to the floor, or where there is no floor to the figure itself."""
 
     limit: float
@@ -43,14 +43,26 @@ class AtMost:
         value = row.ratio if row.ratio is not None else row.columns[OURS].median
         return f"{value:.2f} > {self.limit:g}" if value > self.limit else None
 
-    def remark(self, row: Row) -> str | None:
-        """Nothing."""
-        del row
-        return None
+
+@dataclass(frozen=True)
+class AtLeast(Bar):
+    """A least ratio to the floor, where more is better."""
+
+    limit: float
+
+    def __str__(self) -> str:
+        return f">= {self.limit:g} floor"
+
+    def shortfall(self, row: Row) -> str | None:
+        """What is missing, in words; None when the bar holds."""
+        ratio = row.ratio
+        if ratio is None:
+            return "there is no floor"
+        return f"{ratio:.2f} < {self.limit:g}" if ratio < self.limit else None
 
 
 @dataclass(frozen=True)
-class Ahead:
+class Ahead(Bar):
     """Less than every peer; a peer within the floor's own spread counts as level."""
 
     def __str__(self) -> str:
@@ -73,6 +85,20 @@ class Ahead:
     def _is_level(self, row: Row, peer: str) -> bool:
         floor = row.columns.get(FLOOR)
         return floor is not None and floor.low <= row.columns[peer].median <= floor.high
+
+
+@dataclass(frozen=True)
+class Fastest(Bar):
+    """More than every peer."""
+
+    def __str__(self) -> str:
+        return "ahead of peers"
+
+    def shortfall(self, row: Row) -> str | None:
+        """Who is faster; None when nobody is."""
+        ours = row.columns[OURS].median
+        faster = [peer for peer in row.peers if row.columns[peer].median > ours]
+        return f"behind {', '.join(faster)}" if faster else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from _face import Bar
+
 from .setup import FLOOR, OURS
 
 if TYPE_CHECKING:
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Within:
+class Within(Bar):
     """At most so much more than the floor; the median of the differences within a round."""
 
     more: float
@@ -27,36 +29,9 @@ class Within:
         value = row.columns[OURS].minus(floor).median
         return f"floor + {value:.1f} > {self.more:g}" if value > self.more else None
 
-    def remark(self, row: Row) -> str | None:
-        """Nothing."""
-        del row
-        return None
-
 
 @dataclass(frozen=True)
-class AtLeast:
-    """A least ratio to the floor, where more is better."""
-
-    limit: float
-
-    def __str__(self) -> str:
-        return f">= {self.limit:g} floor"
-
-    def shortfall(self, row: Row) -> str | None:
-        """What is missing, in words; None when the bar holds."""
-        ratio = row.ratio
-        if ratio is None:
-            return "there is no floor"
-        return f"{ratio:.2f} < {self.limit:g}" if ratio < self.limit else None
-
-    def remark(self, row: Row) -> str | None:
-        """Nothing."""
-        del row
-        return None
-
-
-@dataclass(frozen=True)
-class Lightest:
+class Lightest(Bar):
     """At most the least of the peers' figures."""
 
     def __str__(self) -> str:
@@ -67,27 +42,3 @@ class Lightest:
         ours = row.columns[OURS].median
         less = [peer for peer in row.peers if row.columns[peer].median < ours]
         return f"more than {', '.join(less)}" if less else None
-
-    def remark(self, row: Row) -> str | None:
-        """Nothing."""
-        del row
-        return None
-
-
-@dataclass(frozen=True)
-class Fastest:
-    """More than every peer."""
-
-    def __str__(self) -> str:
-        return "ahead of peers"
-
-    def shortfall(self, row: Row) -> str | None:
-        """Who is faster; None when nobody is."""
-        ours = row.columns[OURS].median
-        faster = [peer for peer in row.peers if row.columns[peer].median > ours]
-        return f"behind {', '.join(faster)}" if faster else None
-
-    def remark(self, row: Row) -> str | None:
-        """Nothing."""
-        del row
-        return None

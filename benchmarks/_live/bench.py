@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 from urllib.request import Request, urlopen
 
+from _face.ports import free_port
 from _face.processes import Child, Failed, number, numbers
+from _face.usage import cpu_of_family, resident_of_family
 
 from .setup import ISOLATED, OURS, Setup
-from .usage import cpu_of_family, resident_of_family
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -192,9 +192,3 @@ class Runner:
                 return str(json.load(answer)["status"])
         except OSError:
             return None
-
-
-def free_port() -> int:
-    """A port that is free on this machine, as far as can be known."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from _face import Ahead, AtMost, Row, Series
+from _face import Ahead, AtLeast, AtMost, Fastest, Row, columns_of
 
-from .bars import AtLeast, Fastest, Lightest, Within
+from .bars import Lightest, Within
 from .job import RATE
 from .scenes import RELAYED
 from .setup import FLOOR, ISOLATED, OURS
@@ -95,7 +95,7 @@ def _row(
     figure: Callable[[Run], float],
     absent: dict[str, str] | None = None,
 ) -> Row:
-    columns = {name: Series.of(map(figure, made)) for name, made in runs.items()}
+    columns = columns_of(runs, figure)
     first = [name for name in (OURS, FLOOR) if name in columns]
     ordered = {n: columns[n] for n in [*first, *(n for n in columns if n not in first)]}
     missing = {name: why for name, why in (absent or {}).items() if name != ISOLATED}

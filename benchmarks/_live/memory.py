@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from _face import AtMost, Row, Series
 from _face.processes import Failed
 from _face.runs import note
+from _face.usage import resident_of_family
 
 from .job import Job
 from .setup import ISOLATED, OURS
-from .usage import resident_of_family
 
 if TYPE_CHECKING:
     from .bench import Bench, Runner

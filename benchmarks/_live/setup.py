@@ -11,8 +11,8 @@ from pathlib import Path
 
 from _face.environments import Environment, Unavailable, environment, find_python
 from _face.processes import Child
+from _face.setups import BENCHMARKS
 
-BENCHMARKS = Path(__file__).parents[1]
 OURS, ISOLATED, FLOOR = "ours", "isolated", "floor"
 GATEWAY, PYTRICKLE = "gateway", "pytrickle"
 PEERS = (GATEWAY, PYTRICKLE)

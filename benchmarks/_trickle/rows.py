@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from _face import Ahead, AtMost, Row, Section, Series, all_that_work, interleaved
+from _face import Ahead, AtMost, Row, Section, Series, all_that_work, columns_of, interleaved
 from _face.runs import note
 
 from .measure import Contestant, Growth, Run, growth
@@ -172,7 +172,7 @@ def _row(
     figure: Callable[[Run], float],
     *bars: Bar,
 ) -> Row:
-    columns = {name: Series.of(map(figure, made)) for name, made in runs.items()}
+    columns = columns_of(runs, figure)
     return Row(measure, unit, _ordered(columns), bars)
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
-import time
-import tomllib
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
 
+from _face import setups
 from _face.environments import Environment, Unavailable, environment, find_python
+from _face.ports import comes_up, free_port
 from _face.processes import Child, Failed, cpu_of, number
+from _face.setups import needs, pinned
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .load import Plan
 
-BENCHMARKS = Path(__file__).parents[1]
-PACKAGE = BENCHMARKS.parent / "packages" / "livepeer-trickle"
+PACKAGE = "livepeer-trickle"
 GATEWAY_PYTHON = "3.12"
 START_TIMEOUT_S = 10.0
 REQUEST_TIMEOUT_S = 10.0
@@ -70,18 +68,14 @@ class Server:
 
 
 @dataclass
-class Setup:
+class Setup(setups.Setup):
     """What can be measured here.
 
     Attributes:
-        environments: The interpreter of each client that there is.
-        absent: The clients that there are not, and why.
+        uvloop: An interpreter with it, where it can be had.
         go_server: go-livepeer's trickle server, where there is one.
     """
 
-    cache: Path
-    environments: dict[str, Environment] = field(default_factory=dict[str, Environment])
-    absent: dict[str, str] = field(default_factory=dict[str, str])
     uvloop: Environment | None = None
     go_server: Path | None = None
 
@@ -119,15 +113,11 @@ class Setup:
 
     @contextmanager
     def _go(self) -> Generator[Server]:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            host, port = taken.getsockname()
-        address = f"{host}:{port}"
+        port = free_port()
+        address = f"127.0.0.1:{port}"
         with Child([str(self.go_server), "-addr", address, "-auto"], {}) as child:
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while not _answers(host, port):
-                if not child.alive or time.monotonic() > deadline:
-                    raise Failed(f"{self.go_server} does not answer on {address}")
-                time.sleep(0.02)
+            if not comes_up(child, port, START_TIMEOUT_S):
+                raise Failed(f"{self.go_server} does not answer on {address}")
             yield Server(f"http://{address}", child, says_cpu=False)
 
     def _environment(self, client: str, *, uvloop: bool) -> Environment:
@@ -137,14 +127,7 @@ class Setup:
         return self.uvloop
 
     def _run(self, module: list[str], where: Environment) -> Child:
-        paths = [str(BENCHMARKS), str(PACKAGE / "src")]
-        return Child(
-            [str(where.python), "-m", *module],
-            {
-                "PYTHONPATH": ":".join(paths) if sys.platform != "win32" else ";".join(paths),
-                "PYTHONPYCACHEPREFIX": str(self.cache / "bytecode"),
-            },
-        )
+        return Child([str(where.python), "-m", *module], self.variables(PACKAGE))
 
 
 def make(cache: Path, python: str | None, go_server: Path | None) -> Setup:
@@ -153,32 +136,23 @@ def make(cache: Path, python: str | None, go_server: Path | None) -> Setup:
     Raises:
         Unavailable: Not even our own environment can be made.
     """
-    aiohttp = f"aiohttp=={version('aiohttp')}"
+    [aiohttp] = pinned("aiohttp")
     setup = Setup(cache, go_server=go_server)
     chosen = _choose(python, setup.absent)
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    own = [aiohttp, *(need for need in project["dependencies"] if not need.startswith("aiohttp"))]
+    own = [aiohttp, *(need for need in needs(PACKAGE) if not need.startswith("aiohttp"))]
     base = environment(cache, "trickle", chosen, own)
     setup.environments |= {FLOOR: base, OURS: base}
     if GATEWAY not in setup.absent:
-        with _allowed(setup.absent, GATEWAY):
-            needs = ["livepeer-gateway==1.0.0", aiohttp]
-            setup.environments[GATEWAY] = environment(cache, GATEWAY, chosen, needs)
-    with _allowed(setup.absent, PYTRICKLE):
+        with setup.allowed(GATEWAY):
+            needed = ["livepeer-gateway==1.0.0", aiohttp]
+            setup.environments[GATEWAY] = environment(cache, GATEWAY, chosen, needed)
+    with setup.allowed(PYTRICKLE):
         setup.environments[PYTRICKLE] = environment(
             cache, PYTRICKLE, chosen, [aiohttp], alone=["pytrickle==0.1.6"]
         )
-    with _allowed(setup.absent, "uvloop"):
+    with setup.allowed("uvloop"):
         setup.uvloop = environment(cache, "uvloop", chosen, [*own, "uvloop==0.23.0"])
     return setup
-
-
-@contextmanager
-def _allowed(absent: dict[str, str], name: str) -> Generator[None]:
-    try:
-        yield
-    except Unavailable as error:
-        absent[name] = str(error)
 
 
 def _choose(python: str | None, absent: dict[str, str]) -> Path:
@@ -197,11 +171,3 @@ def _choose(python: str | None, absent: dict[str, str]) -> Path:
 
 def _older(one: str, other: str) -> bool:
     return [int(part) for part in one.split(".")] < [int(part) for part in other.split(".")]
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True

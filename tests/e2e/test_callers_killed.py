@@ -26,9 +26,10 @@ from livepeer.client import (
     TicketPayments,
     start_byoc_job,
 )
-from livepeer.client.media import FramePublisher, frames
+from livepeer.client.media import FramePublisher, MediaSource, Progress, Recorder, Transfer, frames
 from livepeer.trickle.media import TIME_BASE, VideoFrame
 
+from . import measure
 from .command import CLIP
 
 if TYPE_CHECKING:
@@ -203,3 +204,44 @@ async def test_the_clip_goes_on_at_another_one(nodes: tuple[Node, Node]) -> None
     assert times[-1] == pytest.approx((CLIP_FRAMES - 1) * 0.04)
     assert np.allclose(np.diff(times[-5:]), 0.04)
     assert len(times) < CLIP_FRAMES
+
+
+async def test_the_coded_clip_goes_on_at_another_one(
+    nodes: tuple[Node, Node], tmp_path: Path
+) -> None:
+    one, two = nodes
+    told = list[Reconnected]()
+    coming, target = asyncio.Event(), tmp_path / "out.mp4"
+
+    def look(progress: Progress) -> None:
+        if progress.frames_out >= CLIP_FRAMES // 4:
+            coming.set()
+
+    job = await start_byoc_job(
+        _gray(0), reconnect=True, on_reconnect=told.append, **_options(one, two)
+    )
+    first = job.session
+    async with job, asyncio.timeout(2 * LIMIT_S):
+        with MediaSource(CLIP) as source, Recorder(target) as recorder:
+            moving = asyncio.create_task(Transfer(job, source, on_progress=look).run(recorder))
+            await coming.wait()
+            await one.kill()
+            async with asyncio.timeout(KNOWN_S):
+                assert (await first.ended()).reason is EndReason.ORCHESTRATOR
+            summary = await moving
+            assert recorder.finish()
+    (gap,), (again,) = summary.reconnects, job.reconnects
+    assert told == [again]
+    assert (gap.from_url, gap.to_url, gap.reason) == (one.url, two.url, again.end.text)
+    assert 0 < gap.gap_s == again.gap_s < KNOWN_S + 1
+    assert summary.frames_in == CLIP_FRAMES
+    # What comes out decodes, gray, to the end of the clip, and lacks what was on its way.
+    given, taken = measure.video(CLIP), measure.video(target)
+    assert given is not None
+    assert taken is not None
+    assert taken.chroma_error <= 2
+    assert CLIP_FRAMES // 4 < len(taken.times) == summary.frames_out < CLIP_FRAMES
+    assert taken.times == sorted(set(taken.times))
+    assert taken.times[-1] == pytest.approx(given.times[-1], abs=0.001)
+    assert np.allclose(np.diff(taken.times[-5:]), 0.04, atol=0.001)
+    assert measure.audio(target) is not None

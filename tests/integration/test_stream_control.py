@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import secrets
 import statistics
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from livepeer.client import (
     BYOCJobRequest,
     CapabilityUnavailable,
     ClientError,
+    EndReason,
     Job,
     RunnerError,
     StreamError,
+    StreamLost,
 )
 from livepeer.runner import LivePipeline
 from livepeer.trickle import JSONPublisher, TrickleSubscriber
@@ -25,6 +28,8 @@ from livepeer.trickle import JSONPublisher, TrickleSubscriber
 if TYPE_CHECKING:
     from conftest import Network, Until, Watch
     from livepeer.client import BYOCJob, Client
+
+LIMIT_S = 20.0
 
 
 class Diary(LivePipeline):
@@ -298,3 +303,25 @@ async def test_a_runner_that_goes_takes_its_streams_along(
     assert diary.stops == 1
     with pytest.raises(ClientError):
         await job.update({"a": 1})
+
+
+async def test_a_stream_goes_on_at_a_runner_that_is_redeployed(
+    network: Network, direct: Client
+) -> None:
+    before, behind = Diary(), Diary()
+    name = f"diary-{secrets.token_hex(4)}"
+    async with network.serve(before, name=name):
+        going = await direct.start_stream(name, params={"p": 1}, reconnect=True)
+        staying = await direct.start_stream(name)
+        first = going.session
+    end = await asyncio.wait_for(staying.ended(), LIMIT_S)
+    assert (end.reason, type(end.error)) == (EndReason.RUNNER, StreamLost)
+    assert "the runner stops" in end.text
+    async with network.serve(behind, name=name), going:
+        assert await going.next_session(first, within_s=LIMIT_S) is not None
+        assert behind.starts == [{"p": 1}]
+        (again,) = going.reconnects
+        assert again.end == await first.ended()
+    assert before.stops == 2
+    assert going.end is not None
+    assert going.end.reason is EndReason.CALLER

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from conftest import Runner
+    from livepeer.client.options import ClientOptions
     from livepeer.client.testing import FakeOrchestrator
 
 SECRET = {"Authorization": "Bearer s3cret"}
@@ -45,6 +46,27 @@ async def test_a_discovery_url_and_a_policy_of_ones_own(node: FakeOrchestrator) 
         assert await client.call("echo", 1) == {"path": "/predict", "got": "1"}
     assert sorted_ == [node.url]
     assert not any("authorization" in seen.headers for seen in node.seen)
+
+
+async def test_a_policy_of_ones_own_chooses_for_calls_and_for_streams(
+    node: FakeOrchestrator, runner: Runner
+) -> None:
+    def last_first(offers: Sequence[Offer]) -> Sequence[Offer]:
+        return offers[::-1]
+
+    async with fake_orchestrator({"echo": FakeCapability(runner)}, flavour="byoc") as last:
+        options: ClientOptions = {
+            "orchestrators": [node.url, last.url],
+            "selection": last_first,
+        }
+        async with Client(**options) as client, client.open_call("echo", 1) as answer:
+            assert answer.orchestrator_url == last.url
+        # Another client, which does not know yet who took a job.
+        async with (
+            Client(**options) as client,
+            await client.start_stream("echo", video_in=False, video_out=False) as job,
+        ):
+            assert (node.streams, last.streams) == (set(), {job.stream_id})
 
 
 async def test_a_discovery_url_gets_no_secret_of_the_signer(node: FakeOrchestrator) -> None:

@@ -134,10 +134,11 @@ async def test_junk_is_left_out(node: FakeDiscovery) -> None:
         {"address": "http://"},
         {"address": "http://[::1"},
         {"address": A, "runners": [runner, 7], "capabilities": [7, "llm/a"], "extra": {}},
-        {"address": A + "/", "score": "high"},
         {"address": "127.0.0.1:2", "runners": None, "capabilities": "x", "score": True},
         {"address": "127.0.0.1:3", "score": 10**400},
         {"address": "127.0.0.1:4", "score": math.nan},
+        # The first that is listed counts, and its place.
+        {"address": A + "/", "score": "high"},
     ]
     found = await DiscoveryURL(node.url).candidates(None)
     assert found == [
@@ -164,6 +165,8 @@ async def test_no_array_and_nobody_there(node: FakeDiscovery) -> None:
     with pytest.raises(DiscoveryError, match="refused") as caught:
         await urls(DiscoveryURL("http://127.0.0.1:9/"))
     assert caught.value.retryable
+    assert str(caught.value).count("http://127.0.0.1:9/") == 1
+    assert caught.value.url == "http://127.0.0.1:9/"
     node.faults.delay(20)
     with pytest.raises(DiscoveryError, match=r"0\.1 s"):
         await urls(DiscoveryURL(node.url, timeout_s=0.1))

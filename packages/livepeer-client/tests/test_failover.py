@@ -26,6 +26,8 @@ from livepeer.client import (
     PaymentRequiredError,
     RunnerError,
     SignatureRefused,
+    StreamError,
+    StreamHandle,
     TicketPayments,
     in_order,
 )
@@ -33,6 +35,7 @@ from livepeer.client._body.body import Body
 from livepeer.client._find.discovery import ListSource
 from livepeer.client._find.finder import Finder
 from livepeer.client._net.http import HTTP
+from livepeer.client._nodes.failover import Failover
 from livepeer.client._nodes.node import Node
 from livepeer.client.testing import FakeCapability, fake_discovery, fake_orchestrator
 from livepeer.trickle.testing import serve
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from conftest import Runner
+    from livepeer.client import JobToken
     from livepeer.client.testing import FakeOrchestrator
 
 NOBODY = "http://127.0.0.1:9"
@@ -205,18 +209,73 @@ async def test_one_that_falls_silent_over_the_job(
     assert [type(cause) for cause in caught.value.causes] == [JobTimeout, JobTimeout]
 
 
-async def test_no_further_one_is_tried_when_twice_the_timeout_has_passed(
+async def test_no_further_one_is_tried_when_the_time_of_two_has_passed(
     nodes: list[FakeOrchestrator], monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     monkeypatch.setattr("livepeer.client._nodes.node.GRACE_S", -0.8)
-    monkeypatch.setattr("livepeer.client._nodes.failover.DEADLINE", 0.1)
+    monkeypatch.setattr("livepeer.client._nodes.failover.DEADLINE", 0.01)
     gate = asyncio.Event()
     nodes[0].faults.hold(gate, path=PREDICT)
-    with pytest.raises(NoOrchestrator, match="no further orchestrator") as caught:
+    # Of the timeout and the 5 s of grace, so that a short timeout leaves time for another one.
+    with pytest.raises(NoOrchestrator, match=r"0\.06 s.* no further orchestrator") as caught:
         await client.call("echo", 1, timeout_s=1)
     gate.set()
     assert [type(cause) for cause in caught.value.causes] == [JobTimeout]
     assert nodes[1].paths() == []
+
+
+async def test_one_that_uses_its_time_up_leaves_as_much_for_another(
+    nodes: list[FakeOrchestrator], signer: LocalSigner
+) -> None:
+    asked: list[str] = []
+
+    async def silent(node: Node, _: JobToken) -> None:
+        asked.append(node.url)
+        await asyncio.sleep(0.3)
+        raise JobTimeout("nothing came", url=node.url)
+
+    urls = [node.url for node in nodes]
+    async with HTTP() as http:
+        finder = Finder(ListSource([*urls, NOBODY]))
+        failover = Failover(http, finder, signer=signer, terms_ttl_s=0)
+        with pytest.raises(NoOrchestrator, match="no further orchestrator"):
+            await failover.first("echo", silent, attempt_s=0.3)
+    assert asked == urls
+
+
+ADMITTED = {"Livepeer-Balance": "0"}
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "headers", "goes_on"),
+    [
+        # The orchestrator's own words, before it asks its runner; and who says when to come again.
+        (503, "No capacity available for capability", {}, True),
+        (503, '{"detail":"full","retry_after":2}', ADMITTED, True),
+        (429, '{"detail":"full"}', ADMITTED, True),
+        # Whoever was at work may say so as well.
+        (503, "No capacity available for capability", ADMITTED, False),
+        (503, '{"detail":"busy"}', ADMITTED, False),
+        (503, "upstream connect error or disconnect/reset before headers", {}, False),
+        (504, '{"detail":"late","retry_after":2}', ADMITTED, False),
+    ],
+)
+async def test_at_most_once_goes_on_only_where_nobody_can_have_begun(
+    nodes: list[FakeOrchestrator],
+    client: Client,
+    status: int,
+    text: str,
+    headers: dict[str, str],
+    goes_on: bool,
+) -> None:
+    nodes[0].faults.answer(status, text, path=PREDICT, headers=headers)
+    if goes_on:
+        assert await client.call("echo", 1, at_most_once=True)
+    else:
+        with pytest.raises(RunnerError) as caught:
+            await client.call("echo", 1, at_most_once=True)
+        assert caught.value.status == status
+    assert nodes[1].paths() == ([TOKEN, PREDICT] if goes_on else [])
 
 
 async def test_terms_that_no_payment_can_be_made_of_are_of_one_node_only(
@@ -230,7 +289,7 @@ async def test_terms_that_no_payment_can_be_made_of_are_of_one_node_only(
         payments = TicketPayments(signer)
         async with (
             Client(orchestrators=urls, signer=signer, payments=payments) as client,
-            client.open_call("echo", 1) as answer,
+            client.open_call("echo", 1, at_most_once=True) as answer,
         ):
             assert answer.orchestrator_url == nodes[1].url
 
@@ -423,3 +482,15 @@ async def test_a_stream_starts_at_another_one_than_those_left_out(
         with pytest.raises(NoOrchestrator, match="left to ask"):
             await transport.start(request, None, exclude=set(urls))
     assert nodes[0].paths() == []
+
+
+async def test_what_a_stream_lacks_is_told_without_secrets(signer: LocalSigner) -> None:
+    stream = StreamHandle(
+        stream_id="s", capability="echo", node_url="http://me:s3cret@127.0.0.1:9", timeout_s=1
+    )
+    async with carried([NOBODY], signer) as transport:
+        for items in (transport.events(stream), transport.data(stream)):
+            with pytest.raises(StreamError) as caught:
+                await anext(items)
+            assert "127.0.0.1:9" in caught.value.url
+            assert "s3cret" not in f"{caught.value} {caught.value.url}"

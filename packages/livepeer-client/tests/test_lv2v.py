@@ -37,13 +37,14 @@ from livepeer.client.testing import (
 )
 from livepeer.trickle import JSONPublisher, TricklePublisher, TrickleSubscriber
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from .streams import LIMIT_S, QUICK, until
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from livepeer.client import LV2VJob
     from livepeer.client.testing import FakeOrchestrator, FakeSigner, RunnerRequest
 
-LIMIT_S = 20.0
-QUICK = StreamSettings(keep_alive_s=0.05, probe_s=0.05, away_s=0.4, settle_s=0.1)
 PRICE = Fraction(1, 10_000)
 MAKE = "/generate-live-payment"
 
@@ -98,10 +99,11 @@ async def paid_for(model: Model) -> AsyncGenerator[tuple[FakeOrchestrator, FakeS
         running.cancel()
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110 - many things are waited for
-            await asyncio.sleep(0.01)
+async def paying(node: FakeOrchestrator, signer: FakeSigner, **options: Any) -> LV2VJob:
+    """A job that pays twenty times a second."""
+    return await start_lv2v(
+        "noop", orchestrators=[node.url], signer=signer.url, pay_every_s=0.05, **options
+    )
 
 
 def sent(node: FakeOrchestrator, path: str) -> list[dict[str, str]]:
@@ -204,9 +206,7 @@ async def test_payments_go_on_without_media(model: Model) -> None:
         with pytest.raises(PriceTooHigh):
             await start_lv2v("noop", orchestrators=[node.url], signer=signer.url, max_price_per_s=1)
         assert model.starts == []
-        async with await start_lv2v(
-            "noop", orchestrators=[node.url], signer=signer.url, pay_every_s=0.05
-        ) as job:
+        async with await paying(node, signer) as job:
             await until(lambda: len(node.payments) >= 3)
         # All into the account of the job, whoever named it first.
         assert {payment.account for payment in node.payments} == {job.stream_id}
@@ -221,13 +221,7 @@ async def test_payments_go_on_without_media(model: Model) -> None:
 async def test_a_payment_whose_reply_was_lost_is_sent_as_it_was(model: Model) -> None:
     async with paid_for(model) as (node, signer):
         node.faults.drop(times=1, path="/payment")
-        async with await start_lv2v(
-            "noop",
-            orchestrators=[node.url],
-            signer=signer.url,
-            pay_every_s=0.05,
-            settings=StreamSettings(pay_again_s=0.05),
-        ) as job:
+        async with await paying(node, signer, settings=StreamSettings(pay_again_s=0.05)) as job:
             await until(lambda: len(sent(node, "/payment")) >= 3)
             assert job.end is None
         first, second, *_ = sent(node, "/payment")
@@ -238,9 +232,7 @@ async def test_a_payment_whose_reply_was_lost_is_sent_as_it_was(model: Model) ->
 async def test_a_refused_payment_is_renewed_once(model: Model, status: int) -> None:
     async with paid_for(model) as (node, signer):
         node.faults.answer(status, "no", path="/payment")
-        async with await start_lv2v(
-            "noop", orchestrators=[node.url], signer=signer.url, pay_every_s=0.05
-        ) as job:
+        async with await paying(node, signer) as job:
             await until(lambda: len(node.payments) >= 2)
             assert job.end is None
         first, second, *_ = sent(node, "/payment")
@@ -286,13 +278,7 @@ async def test_one_that_is_full_after_a_payment_is_left_for_the_next(model: Mode
 
 async def test_a_signer_that_refuses_ends_it(model: Model) -> None:
     async with paid_for(model) as (node, signer):
-        job = await start_lv2v(
-            "noop",
-            orchestrators=[node.url],
-            signer=signer.url,
-            pay_every_s=0.05,
-            settings=StreamSettings(pay_again_s=0.05),
-        )
+        job = await paying(node, signer, settings=StreamSettings(pay_again_s=0.05))
         await until(lambda: len(node.payments) >= 2)
         signer.webhook = lambda _headers: Verdict(status=403, reason="denied")
         end = await asyncio.wait_for(job.ended(), LIMIT_S)
@@ -310,9 +296,7 @@ async def test_a_signer_that_refuses_ends_it(model: Model) -> None:
 async def test_the_price_of_a_running_job_is_pinned(model: Model) -> None:
     async with (
         paid_for(model) as (node, signer),
-        await start_lv2v(
-            "noop", orchestrators=[node.url], signer=signer.url, pay_every_s=0.05
-        ) as job,
+        await paying(node, signer) as job,
     ):
         await until(lambda: len(node.payments) >= 2)
         node.models["noop"].price = PRICE * 1000
@@ -326,13 +310,7 @@ async def test_the_price_of_a_running_job_is_pinned(model: Model) -> None:
 
 async def test_no_credit_is_told_as_that(model: Model) -> None:
     async with paid_for(model) as (node, signer):
-        job = await start_lv2v(
-            "noop",
-            orchestrators=[node.url],
-            signer=signer.url,
-            pay_every_s=0.05,
-            settings=StreamSettings(probe_s=0.05, pay_again_s=0.05),
-        )
+        job = await paying(node, signer, settings=StreamSettings(probe_s=0.05, pay_again_s=0.05))
         await until(lambda: len(node.payments) >= 2)
         # It cannot pay for a while, which alone is no end.
         signer.faults.answer(503, path="/generate-live-payment", times=1000)
@@ -348,14 +326,7 @@ async def test_no_credit_is_told_as_that(model: Model) -> None:
 
 async def test_what_may_be_spent_ends_it(model: Model) -> None:
     async with paid_for(model) as (node, signer):
-        job = await start_lv2v(
-            "noop",
-            orchestrators=[node.url],
-            signer=signer.url,
-            pay_every_s=0.05,
-            max_spend=300_000,
-            reconnect=True,
-        )
+        job = await paying(node, signer, max_spend=300_000, reconnect=True)
         end = await asyncio.wait_for(job.ended(), LIMIT_S)
         assert end.reason is EndReason.PAYMENT
         assert isinstance(end.error, SpendLimit)

@@ -62,6 +62,20 @@ async def client(node: FakeOrchestrator, signer: LocalSigner) -> AsyncIterator[C
         yield client
 
 
+@pytest.fixture
+async def second() -> AsyncIterator[FakeOrchestrator]:
+    async with Echo() as echo, fake_orchestrator({"echo": FakeCapability(echo)}) as node:
+        yield node
+
+
+@pytest.fixture
+async def either(
+    node: FakeOrchestrator, second: FakeOrchestrator, signer: LocalSigner
+) -> AsyncIterator[Client]:
+    async with Client(orchestrators=[node.url, second.url], signer=signer) as client:
+        yield client
+
+
 def number(frame: VideoFrame) -> int:
     return pattern_number(frame.to_ndarray())
 
@@ -243,15 +257,10 @@ async def test_bytes_go_in_and_come_out_as_they_are(client: Client, echo: Echo) 
     assert echo.segments == 3
 
 
-async def test_bytes_that_are_missing_are_told_of(
-    node: FakeOrchestrator, signer: LocalSigner
-) -> None:
+async def test_bytes_that_are_missing_are_told_of(node: FakeOrchestrator, either: Client) -> None:
     got = list[bytes]()
     async with (
-        Echo() as other,
-        fake_orchestrator({"echo": FakeCapability(other)}) as second,
-        Client(orchestrators=[node.url, second.url], signer=signer) as client,
-        await client.start_stream("echo", reconnect=True) as job,
+        await either.start_stream("echo", reconnect=True) as job,
         asyncio.timeout(2 * LIMIT_S),
         FramePublisher(job, patient=True) as publisher,
         aclosing(chunks(job, on_gap=lambda: got.append(b"gap"))) as coming,
@@ -263,6 +272,28 @@ async def test_bytes_that_are_missing_are_told_of(
         await publisher.write_bytes(b"behind")
         got.append(await anext(coming))
     assert got == [b"before", b"gap", b"behind"]
+
+
+async def test_a_publisher_made_after_a_reconnect_waits_for_the_runner_of_now(
+    client: Client, node: FakeOrchestrator, echo: Echo
+) -> None:
+    async with await client.start_stream("echo", reconnect=True) as job, asyncio.timeout(LIMIT_S):
+        first = job.session
+        async with JSONPublisher(echo.starts[-1]["events_url"]) as events:
+            await events.publish({"type": "stats", "last_segment_in": 100})
+        async for _ in job.events():
+            break
+        echo.turns = asyncio.Semaphore(0)
+        node.remove_stream(job.stream_id)
+        await job.next_session(first)
+        publisher = FramePublisher(job, patient=True, stall_s=0.3)
+        for _ in range(3):
+            assert await publisher.write_bytes(b"more")
+        with pytest.raises(StreamLost, match="nothing moved"):
+            await publisher.write_bytes(b"too much")
+        for _ in range(3):
+            echo.turns.release()
+        await publisher.__aexit__(None, None, None)
 
 
 async def test_an_output_that_was_to_end_and_did_not_come_is_lost(
@@ -403,14 +434,11 @@ async def test_an_orchestrator_that_is_lost_ends_reader_and_writer(
 
 
 async def test_the_stream_goes_on_elsewhere_with_a_key_frame(
-    echo: Echo, node: FakeOrchestrator, signer: LocalSigner
+    echo: Echo, node: FakeOrchestrator, second: FakeOrchestrator, either: Client
 ) -> None:
     seen: list[int] = []
     async with (
-        Echo() as other,
-        fake_orchestrator({"echo": FakeCapability(other)}) as second,
-        Client(orchestrators=[node.url, second.url], signer=signer) as client,
-        await client.start_stream("echo", reconnect=True) as job,
+        await either.start_stream("echo", reconnect=True) as job,
         asyncio.timeout(2 * LIMIT_S),
         FramePublisher(job, VideoOutputConfig(fps=20, key_every_s=60)) as publisher,
     ):

@@ -8,13 +8,21 @@ import socket
 import sys
 import time
 from contextlib import asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
 import pytest
 
-from livepeer.client import Client, StreamError, StreamLost
+from livepeer.client import (
+    BYOCJobRequest,
+    Client,
+    EndReason,
+    StreamError,
+    StreamLost,
+    StreamSettings,
+)
 from livepeer.client.media import (
     FramePublisher,
     Recorder,
@@ -81,6 +89,29 @@ async def media_server(gateway: FakeGateway, folder: Path) -> AsyncIterator[None
         await process.wait()
 
 
+class SilentServer:
+    """A media server that takes connections, and says nothing."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked, self.left = asyncio.Event(), asyncio.Event()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.set()
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        self.left.set()
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncIterator[SilentServer]:
+    silent = SilentServer()
+    async with await asyncio.start_server(silent.take, "127.0.0.1", 0) as server:
+        silent.url = f"rtmp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield silent
+
+
 async def test_a_source_goes_through_over_rtmp(
     gateway: FakeGateway, client: Client, tmp_path: Path
 ) -> None:
@@ -142,8 +173,26 @@ async def test_a_media_server_that_is_not_there_is_named(
     assert "hidden" not in str(told.value)
 
 
-async def test_a_pull_ends_with_a_parent_that_is_killed() -> None:
-    program = """
+async def test_a_media_server_that_takes_nothing_ends_the_stream(gateway: FakeGateway) -> None:
+    async with silent_server() as server, Client(gateway=gateway.url) as client:
+        gateway.rtmp = server.url
+        request = BYOCJobRequest(capability="echo", enable_video_ingress=True, id="hidden")
+        job = await client.start(request, settings=StreamSettings(media_silent_s=0.5))
+
+        async def publish() -> None:
+            async with FramePublisher(job, realtime=True) as publisher:
+                for n in count():
+                    await publisher.write(Pattern(192, 108).picture(n))
+
+        with pytest.raises(StreamLost, match=r"it took nothing for 0\.5 s") as told:
+            await asyncio.wait_for(publish(), LIMIT_S)
+    assert job.end is not None
+    assert (job.end.reason, job.end.error) == (EndReason.NETWORK, told.value)
+    assert server.url in str(told.value)
+    assert "hidden" not in str(told.value)
+
+
+PULL = """
 import asyncio, sys
 from livepeer.client.media.rtmp import RTMPPull
 async def main():
@@ -151,27 +200,30 @@ async def main():
         async for _ in pull: pass
 asyncio.run(main())
 """
-    pulling = asyncio.Event()
-    over = asyncio.Event()
+PUSH = """
+import asyncio, sys
+from livepeer.client.media import TestPattern, VideoOutputConfig
+from livepeer.client.media.rtmp import RTMPPush
+from livepeer.trickle.media import Segmenter
+async def main():
+    push, segmenter = RTMPPush(sys.argv[1], take_s=1), Segmenter({"video": "h264"})
+    for unit in TestPattern((192, 108), VideoOutputConfig(fps=20)):
+        await push.put(segmenter.add(unit))
+asyncio.run(main())
+"""
 
-    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pulling.set()
-        with suppress(ConnectionError):
-            await reader.read()
-        writer.close()
-        over.set()
 
-    server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    url = f"rtmp://127.0.0.1:{server.sockets[0].getsockname()[1]}/live"
-    async with server, asyncio.timeout(LIMIT_S):
-        parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, url)
-        await pulling.wait()
+@pytest.mark.parametrize("program", [PULL, PUSH], ids=["pull", "push"])
+async def test_what_hangs_in_libav_ends_with_a_parent_that_is_killed(program: str) -> None:
+    async with silent_server() as server, asyncio.timeout(LIMIT_S):
+        parent = await asyncio.create_subprocess_exec(sys.executable, "-c", program, server.url)
+        await server.asked.wait()
         # The child is in libav by now.
-        over.clear()
+        server.left.clear()
         parent.kill()
         await parent.wait()
         killed = time.monotonic()
-        await over.wait()
+        await server.left.wait()
     # Long before it would have given the server up.
     assert time.monotonic() - killed < 8
 

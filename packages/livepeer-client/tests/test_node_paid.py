@@ -22,6 +22,7 @@ from livepeer.client import (
     Payment,
     PaymentRequiredError,
     RunnerError,
+    SpendLimit,
     TicketPayments,
 )
 from livepeer.client._body.body import Body
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from conftest import Runner
+    from livepeer.client._nodes.transport import StreamHandle
     from livepeer.client._pay.payments import PaymentProvider, PaymentSession
     from livepeer.client.testing import FakeOrchestrator, RunnerRequest
 
@@ -116,6 +118,23 @@ async def transport(
     async with HTTP() as http:
         finder = Finder(ListSource(urls))
         yield OrchestratorTransport(http, finder, signer=signer, payments=purse)
+
+
+def echo() -> BYOCJobRequest:
+    return BYOCJobRequest(capability="echo")
+
+
+@pytest.fixture
+async def way(
+    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+) -> AsyncIterator[OrchestratorTransport]:
+    async with transport(node.url, signer=signer, purse=purse) as way:
+        yield way
+
+
+@pytest.fixture
+async def stream(way: OrchestratorTransport) -> StreamHandle:
+    return await way.start(echo(), None)
 
 
 def paid(node: FakeOrchestrator, path: str) -> list[bool]:
@@ -305,6 +324,23 @@ async def test_one_that_overcharges_is_left_for_the_cheaper(
     assert node.paths() == [TOKEN] * 2
 
 
+async def test_what_others_paid_meanwhile_is_used_where_no_more_may_be_spent(
+    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+) -> None:
+    before = '{"available_capacity":1,"price":{"pricePerUnit":10,"pixelsPerUnit":1}}'
+    node.set_balance(signer.address, "echo", 120 * PRICE)
+    async with Client(
+        orchestrators=[node.url], signer=signer, payments=purse, max_spend=0
+    ) as client:
+        node.faults.answer(200, before, path=TOKEN)
+        assert await client.call("echo", 1)
+        node.set_balance(signer.address, "echo", 0)
+        with pytest.raises(SpendLimit):
+            await client.call("echo", 1)
+    assert node.paths() == [TOKEN, TOKEN, PREDICT, TOKEN, TOKEN]
+    assert node.payments == []
+
+
 async def test_a_call_that_is_given_up_leaves_its_payment_open(
     node: FakeOrchestrator, client: Client, purse: Noted, runner: Runner
 ) -> None:
@@ -317,20 +353,22 @@ async def test_a_call_that_is_given_up_leaves_its_payment_open(
 
 
 async def test_a_stream_is_paid_at_its_start_while_it_runs_and_at_its_stop(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator,
+    signer: LocalSigner,
+    purse: Noted,
+    way: OrchestratorTransport,
+    stream: StreamHandle,
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        # A minute, and the time until the next payment.
-        assert [payment.value for payment in node.payments] == [80 * PRICE]
-        assert await way.pay(stream) == 20
-        assert len(node.payments) == 2
-        node.set_balance(signer.address, "echo", 120 * PRICE)
-        assert await way.pay(stream) == 20
-        assert len(node.payments) == 2
-        node.set_balance(signer.address, "echo", 60 * PRICE - 1)
-        purse.clock.advance(80)
-        await way.stop(stream)
+    # A minute, and the time until the next payment.
+    assert [payment.value for payment in node.payments] == [80 * PRICE]
+    assert await way.pay(stream) == 20
+    assert len(node.payments) == 2
+    node.set_balance(signer.address, "echo", 120 * PRICE)
+    assert await way.pay(stream) == 20
+    assert len(node.payments) == 2
+    node.set_balance(signer.address, "echo", 60 * PRICE - 1)
+    purse.clock.advance(80)
+    await way.stop(stream)
     assert paid(node, STOP) == [True]
     assert len(purse.sessions) == 1
     assert node.streams == set()
@@ -351,98 +389,96 @@ async def test_a_402_at_the_start_is_paid_once(
 
 
 async def test_an_update_that_wants_credit_is_paid_for_by_itself(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator, signer: LocalSigner, way: OrchestratorTransport, stream: StreamHandle
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.set_balance(signer.address, "echo", 0)
-        node.seen.clear()
-        assert await way.update(stream, {"a": 1})
-        assert node.paths() == [UPDATE, TOKEN, PAY, UPDATE]
-        assert paid(node, UPDATE) == [False, False]
-        await way.stop(stream)
+    node.set_balance(signer.address, "echo", 0)
+    node.seen.clear()
+    assert await way.update(stream, {"a": 1})
+    assert node.paths() == [UPDATE, TOKEN, PAY, UPDATE]
+    assert paid(node, UPDATE) == [False, False]
+    await way.stop(stream)
 
 
 async def test_a_payment_whose_answer_is_lost_is_not_paid_twice(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator,
+    signer: LocalSigner,
+    purse: Noted,
+    way: OrchestratorTransport,
+    stream: StreamHandle,
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.set_balance(signer.address, "echo", 0)
-        node.seen.clear()
-        # It arrived: the balance shows it.
-        node.faults.lose(path=PAY)
-        assert await way.pay(stream) == 20
-        assert node.paths() == [TOKEN, PAY, TOKEN]
-        assert len(node.payments) == 2
-        # It did not: sent again as it was.
-        purse.clock.advance(120)
-        node.set_balance(signer.address, "echo", 0)
-        node.seen.clear()
-        node.faults.drop(path=PAY)
-        assert await way.pay(stream) == 20
-        headers = [s.headers["livepeer-payment"] for s in node.seen if s.path == PAY]
-        assert len(headers) == 2
-        assert headers[0] == headers[1]
-        assert len(node.payments) == 3
-        # Not even then: that is a refusal, and one new one is made.
-        purse.clock.advance(120)
-        node.set_balance(signer.address, "echo", 0)
-        node.seen.clear()
-        node.faults.drop(path=PAY, times=2)
-        assert await way.pay(stream) == 20
-        headers = [s.headers["livepeer-payment"] for s in node.seen if s.path == PAY]
-        assert len(headers) == 3
-        assert headers[0] == headers[1] != headers[2]
-        await way.stop(stream)
+    node.set_balance(signer.address, "echo", 0)
+    node.seen.clear()
+    # It arrived: the balance shows it.
+    node.faults.lose(path=PAY)
+    assert await way.pay(stream) == 20
+    assert node.paths() == [TOKEN, PAY, TOKEN]
+    assert len(node.payments) == 2
+    # It did not: sent again as it was.
+    purse.clock.advance(120)
+    node.set_balance(signer.address, "echo", 0)
+    node.seen.clear()
+    node.faults.drop(path=PAY)
+    assert await way.pay(stream) == 20
+    headers = [s.headers["livepeer-payment"] for s in node.seen if s.path == PAY]
+    assert len(headers) == 2
+    assert headers[0] == headers[1]
+    assert len(node.payments) == 3
+    # Not even then: that is a refusal, and one new one is made.
+    purse.clock.advance(120)
+    node.set_balance(signer.address, "echo", 0)
+    node.seen.clear()
+    node.faults.drop(path=PAY, times=2)
+    assert await way.pay(stream) == 20
+    headers = [s.headers["livepeer-payment"] for s in node.seen if s.path == PAY]
+    assert len(headers) == 3
+    assert headers[0] == headers[1] != headers[2]
+    await way.stop(stream)
 
 
 async def test_a_payment_waits_for_a_node_that_is_away(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator,
+    signer: LocalSigner,
+    purse: Noted,
+    way: OrchestratorTransport,
+    stream: StreamHandle,
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.set_balance(signer.address, "echo", 0)
-        node.faults.answer(502, "bad gateway", path=PAY)
-        with pytest.raises(ClientError):
-            await way.pay(stream)
-        assert purse.told[-1] == "lost"
-        first = node.seen[-1].headers["livepeer-payment"]
-        assert await way.pay(stream) == 20
-        assert node.seen[-1].headers["livepeer-payment"] == first
-        assert len(node.payments) == 2
-        await way.stop(stream)
+    node.set_balance(signer.address, "echo", 0)
+    node.faults.answer(502, "bad gateway", path=PAY)
+    with pytest.raises(ClientError):
+        await way.pay(stream)
+    assert purse.told[-1] == "lost"
+    first = node.seen[-1].headers["livepeer-payment"]
+    assert await way.pay(stream) == 20
+    assert node.seen[-1].headers["livepeer-payment"] == first
+    assert len(node.payments) == 2
+    await way.stop(stream)
 
 
 async def test_a_stop_is_sent_even_when_it_cannot_be_paid(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator, signer: LocalSigner, way: OrchestratorTransport, stream: StreamHandle
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.faults.answer(500, "no token", path=TOKEN)
+    node.faults.answer(500, "no token", path=TOKEN)
+    await way.stop(stream)
+    assert node.streams == set()
+    stream = await way.start(echo(), None)
+    node.set_balance(signer.address, "echo", 0)
+    node.reserve = False
+    with pytest.raises(PaymentRequiredError, match="deposit"):
         await way.stop(stream)
-        assert node.streams == set()
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.set_balance(signer.address, "echo", 0)
-        node.reserve = False
-        with pytest.raises(PaymentRequiredError, match="deposit"):
-            await way.stop(stream)
 
 
 async def test_a_stop_that_failed_is_paid_when_it_is_made_again(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator, signer: LocalSigner, way: OrchestratorTransport, stream: StreamHandle
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.set_balance(signer.address, "echo", 0)
-        node.faults.answer(500, "Error sending request to worker", path=STOP)
-        with pytest.raises(ClientError):
-            await way.stop(stream)
+    node.set_balance(signer.address, "echo", 0)
+    node.faults.answer(500, "Error sending request to worker", path=STOP)
+    with pytest.raises(ClientError):
         await way.stop(stream)
-        assert node.streams == set()
-        assert paid(node, STOP) == [True, True]
-        # Then it is forgotten.
-        assert await way.pay(stream) is None
+    await way.stop(stream)
+    assert node.streams == set()
+    assert paid(node, STOP) == [True, True]
+    # Then it is forgotten.
+    assert await way.pay(stream) is None
 
 
 async def test_a_stream_that_began_free_is_paid_once_it_has_a_price(
@@ -458,8 +494,8 @@ async def test_a_stream_that_began_free_is_paid_once_it_has_a_price(
             )
 
         paying, poor = way(purse), way(FreeOnly())
-        stream = await paying.start(BYOCJobRequest(capability="echo"), None)
-        other = await poor.start(BYOCJobRequest(capability="echo"), None)
+        stream = await paying.start(echo(), None)
+        other = await poor.start(echo(), None)
         assert await paying.pay(stream) == 20
         assert node.payments == []
         node.capabilities["echo"].price = PRICE
@@ -487,7 +523,7 @@ async def test_the_credit_of_a_stream_lasts_from_one_payment_to_the_next(
         HTTP() as http,
         transport(node.url, signer=signer, purse=purse) as way,
     ):
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
+        stream = await way.start(echo(), None)
         began = purse.clock.now
 
         async def sleep(seconds: float) -> None:
@@ -511,16 +547,18 @@ async def test_the_credit_of_a_stream_lasts_from_one_payment_to_the_next(
 
 
 async def test_payments_of_one_stream_go_one_after_the_other(
-    node: FakeOrchestrator, signer: LocalSigner, purse: Noted
+    node: FakeOrchestrator,
+    signer: LocalSigner,
+    purse: Noted,
+    way: OrchestratorTransport,
+    stream: StreamHandle,
 ) -> None:
-    async with transport(node.url, signer=signer, purse=purse) as way:
-        stream = await way.start(BYOCJobRequest(capability="echo"), None)
-        node.set_balance(signer.address, "echo", 0)
-        await asyncio.gather(*(way.pay(stream) for _ in range(4)))
-        # The first paid, and the others saw the credit of it.
-        assert len(node.payments) < 4
-        assert all(said.startswith("accepted") for said in purse.told)
-        await way.stop(stream)
+    node.set_balance(signer.address, "echo", 0)
+    await asyncio.gather(*(way.pay(stream) for _ in range(4)))
+    # The first paid, and the others saw the credit of it.
+    assert len(node.payments) < 4
+    assert all(said.startswith("accepted") for said in purse.told)
+    await way.stop(stream)
 
 
 async def test_a_failed_start_leaves_nothing_behind(
@@ -534,6 +572,6 @@ async def test_a_failed_start_leaves_nothing_behind(
             headers={"X-Control-Url": "http://x"},
         )
         with pytest.raises(ClientError):
-            await way.start(BYOCJobRequest(capability="echo"), None)
+            await way.start(echo(), None)
         assert node.streams == set()
         assert node.paths() == [TOKEN, START]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -166,3 +167,16 @@ def test_the_end_of_a_gateways_data(vectors: dict[str, Any]) -> None:
     assert list(reader.feed(b'data: {"n":1}\n\n' + end)) == [{"n": 1}]
     with pytest.raises(InvalidAnswer):
         list(reader.feed(b"\n\ndata: 5\n\n"))
+
+
+def test_items_that_a_gateway_repeats_without_end_are_given_and_not_kept() -> None:
+    reader = DataReader(url="http://node")
+    flood = b'data: {"n":1}\n\n' * 100
+    tracemalloc.start()
+    try:
+        for _ in range(50):
+            assert list(reader.feed(flood)) == [{"n": 1}] * 100
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 50 * len(flood)

@@ -30,6 +30,8 @@ from livepeer.trickle import (
     TrickleSubscriber,
 )
 
+from .streams import SlowStart
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -265,24 +267,15 @@ async def test_priced_streams(node: FakeOrchestrator, client: Client) -> None:
 
 
 async def test_a_start_that_is_given_up_is_stopped(node: FakeOrchestrator) -> None:
-    started, stopped = asyncio.Event(), asyncio.Event()
-
-    async def slow(request: RunnerRequest) -> RunnerReply:
-        if request.path == "/stream/stop":
-            stopped.set()
-        else:
-            started.set()
-            await asyncio.sleep(30)
-        return RunnerReply.json({})
-
+    slow = SlowStart()
     node.capabilities["slow"] = FakeCapability(slow)
     async with Client(orchestrators=[node.url]) as client:
         starting = asyncio.create_task(client.start_stream("slow"))
-        await started.wait()
+        await slow.started.wait()
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        assert stopped.is_set()
+        assert slow.stopped.is_set()
         assert node.streams == set()
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -40,64 +37,28 @@ from livepeer.client._streams.events import EventLog
 from livepeer.client.testing import (
     FakeCapability,
     FakeClock,
-    RunnerReply,
     fake_gateway,
     fake_orchestrator,
 )
 from livepeer.trickle import JSONPublisher
 from livepeer.trickle.errors import TrickleError
 
+from .streams import LIMIT_S, QUICK, SlowStart, two_processes, until
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from conftest import Runner
     from livepeer.client import LocalSigner, Reconnected
-    from livepeer.client.testing import FakeOrchestrator, RunnerRequest
+    from livepeer.client.testing import FakeOrchestrator
 
-LIMIT_S = 20.0
-QUICK = StreamSettings(keep_alive_s=0.05, probe_s=0.05, away_s=0.4, settle_s=0.1)
-
-
-class Process:
-    """An orchestrator that can be killed."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.url = ""
-
-    async def listen(self) -> None:
-        """Wait until it listens."""
-        assert self._process.stdout is not None
-        async with asyncio.timeout(LIMIT_S):
-            self.url = (await self._process.stdout.readline()).decode().strip()
-
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        os.kill(self._process.pid, number)
-
-    async def end(self) -> None:
-        """End it, whatever it does."""
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.wait()
+    from .streams import Process
 
 
 @pytest.fixture
 async def processes() -> AsyncIterator[tuple[Process, Process]]:
-    program = Path(__file__).with_name("stream_node.py")
-
-    async def begin() -> Process:
-        pipe = asyncio.subprocess.PIPE
-        return Process(
-            await asyncio.create_subprocess_exec(sys.executable, str(program), stdout=pipe)
-        )
-
-    one, two = await begin(), await begin()
-    try:
-        await asyncio.gather(one.listen(), two.listen())
-        yield one, two
-    finally:
-        await asyncio.gather(one.end(), two.end())
+    async with two_processes() as nodes:
+        yield nodes
 
 
 @pytest.fixture
@@ -110,12 +71,6 @@ def request() -> BYOCJobRequest:
     return BYOCJobRequest(
         capability="echo", enable_video_ingress=True, enable_video_egress=True, timeout_s=30
     )
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110 - many things are waited for
-            await asyncio.sleep(0.01)
 
 
 async def first_event(job: BYOCJob) -> None:
@@ -254,21 +209,12 @@ async def test_a_media_channel_that_is_gone_ends_the_session(node: FakeOrchestra
 
 
 async def test_a_client_that_closes_during_a_start(node: FakeOrchestrator) -> None:
-    started, stopped = asyncio.Event(), asyncio.Event()
-
-    async def slow(call: RunnerRequest) -> RunnerReply:
-        if call.path == "/stream/stop":
-            stopped.set()
-        else:
-            started.set()
-            await asyncio.sleep(30)
-        return RunnerReply.json({})
-
+    slow = SlowStart()
     node.capabilities["slow"] = FakeCapability(slow)
     async with Client(orchestrators=[node.url]) as client:
         starting = asyncio.create_task(client.start_stream("slow"))
-        await started.wait()
-    assert stopped.is_set()
+        await slow.started.wait()
+    assert slow.stopped.is_set()
     with pytest.raises(StreamError, match="during its start"):
         await starting
     assert node.streams == set()

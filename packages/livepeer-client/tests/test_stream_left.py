@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -30,16 +27,17 @@ from livepeer.client._net.http import HTTP
 from livepeer.client.testing import FakeCapability, RunnerReply, fake_gateway, fake_orchestrator
 from livepeer.trickle import JSONLPublisher, JSONPublisher
 
+from .streams import LIMIT_S, QUICK, two_processes, until
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Collection, Mapping
 
     from conftest import Runner
     from livepeer.client import LocalSigner
     from livepeer.client._nodes.transport import StreamHandle
     from livepeer.client.testing import FakeOrchestrator, RunnerRequest
 
-LIMIT_S = 20.0
-QUICK = StreamSettings(keep_alive_s=0.05, probe_s=0.05, away_s=0.4, settle_s=0.1)
+T = TypeVar("T", bound=OrchestratorTransport)
 
 
 @pytest.fixture
@@ -52,10 +50,20 @@ def request() -> BYOCJobRequest:
     return BYOCJobRequest(capability="echo", enable_data_output=True, timeout_s=30)
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():  # noqa: ASYNC110 - many things are waited for
-            await asyncio.sleep(0.01)
+def free(kind: type[T], http: HTTP, node: FakeOrchestrator, signer: LocalSigner) -> T:
+    """A transport to one orchestrator, which pays nothing."""
+    return kind(http, Finder(ListSource([node.url])), signer=signer, payments=FreeOnly())
+
+
+async def cancel_in_vain(working: asyncio.Task[None], gate: asyncio.Event) -> None:
+    """Cancel what stops a stream: it goes on until the gate lets the stop through."""
+    working.cancel()
+    await asyncio.sleep(0.05)
+    # Nobody would wait for it: a program may end with its last task.
+    assert not working.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await working
 
 
 async def test_a_start_at_a_gateway_that_is_given_up(node: FakeOrchestrator) -> None:
@@ -111,9 +119,7 @@ async def test_a_start_that_succeeds_as_it_is_cancelled(
 ) -> None:
     over: list[BYOCJob] = []
     async with HTTP() as http:
-        transport = _CancelsItsCaller(
-            http, Finder(ListSource([node.url])), signer=signer, payments=FreeOnly()
-        )
+        transport = free(_CancelsItsCaller, http, node, signer)
         job = BYOCJob(transport, http, request(), settings=QUICK, on_stop=over.append)
         transport.caller = asyncio.create_task(job.start())
         with suppress(asyncio.CancelledError):
@@ -129,9 +135,7 @@ async def test_a_job_that_did_not_start_has_ended(
     node: FakeOrchestrator, signer: LocalSigner
 ) -> None:
     async with HTTP() as http:
-        transport = OrchestratorTransport(
-            http, Finder(ListSource([node.url])), signer=signer, payments=FreeOnly()
-        )
+        transport = free(OrchestratorTransport, http, node, signer)
         job = BYOCJob(transport, http, BYOCJobRequest(capability="nope"))
         with pytest.raises(CapabilityUnavailable) as caught:
             await job.start()
@@ -169,12 +173,7 @@ async def test_a_cancelled_client_stops_all(node: FakeOrchestrator) -> None:
     working = asyncio.create_task(work())
     # All stops are under way at the same time.
     await until(lambda: node.paths().count("/ai/stream/stop") == 3)
-    working.cancel()
-    await asyncio.sleep(0.05)
-    assert not working.done()
-    gate.set()
-    with pytest.raises(asyncio.CancelledError):
-        await working
+    await cancel_in_vain(working, gate)
     assert node.streams == set()
 
 
@@ -207,9 +206,7 @@ async def test_a_fault_of_our_own_leaves_nothing(
     node: FakeOrchestrator, signer: LocalSigner
 ) -> None:
     async with HTTP() as http:
-        transport = _Faulty(
-            http, Finder(ListSource([node.url])), signer=signer, payments=FreeOnly()
-        )
+        transport = free(_Faulty, http, node, signer)
         job = await BYOCJob(transport, http, request(), settings=QUICK).start()
         end = await asyncio.wait_for(job.ended(), LIMIT_S)
         assert isinstance(end.error, StreamLost)
@@ -238,6 +235,25 @@ async def test_done_is_done(node: FakeOrchestrator, runner: Runner) -> None:
             assert job.reconnects == ()
 
 
+async def test_a_runner_that_is_redeployed_is_not_done(
+    node: FakeOrchestrator, runner: Runner
+) -> None:
+    async with Client(orchestrators=[node.url]) as client:
+        jobs = [
+            await client.start(request(), settings=QUICK, reconnect=reconnect)
+            for reconnect in (False, True)
+        ]
+        first = jobs[1].session
+        for job in jobs:
+            async with JSONPublisher(str(job.urls.events)) as events:
+                await events.publish({"type": "stop", "reason": "it goes", "draining": True})
+        end = await asyncio.wait_for(jobs[0].ended(), LIMIT_S)
+        assert (end.reason, type(end.error)) == (EndReason.RUNNER, StreamLost)
+        assert end.text == "the runner ended the stream: it goes"
+        assert await jobs[1].next_session(first, within_s=LIMIT_S) is not None
+        assert [again.end.reason for again in jobs[1].reconnects] == [EndReason.RUNNER]
+
+
 async def test_the_parameters_in_force_go_with_the_start(
     node: FakeOrchestrator, runner: Runner
 ) -> None:
@@ -254,36 +270,25 @@ async def test_the_parameters_in_force_go_with_the_start(
 
 
 async def test_data_ends_with_a_session_that_is_lost() -> None:
-    program = Path(__file__).with_name("stream_node.py")
-    pipe = asyncio.subprocess.PIPE
-    nodes = [
-        await asyncio.create_subprocess_exec(sys.executable, str(program), stdout=pipe)
-        for _ in range(2)
-    ]
-    try:
-        lines = [await asyncio.wait_for(n.stdout.readline(), LIMIT_S) for n in nodes if n.stdout]
-        urls = [line.decode().strip() for line in lines]
-        async with Client(orchestrators=urls) as client:
-            job = await client.start(request(), reconnect=True)
-            items = job.data()
-            reading = asyncio.create_task(anext(items))
-            first = job.session
-            os.kill(nodes[0].pid, signal.SIGSTOP)
-            # The job goes on at the other one, and so does who reads.
-            following = await job.next_session(first, within_s=LIMIT_S)
-            assert following is not None
-            assert following.urls.data is not None
-            async with JSONLPublisher(following.urls.data) as data:
-                await data.publish({"n": 1})
-                assert await asyncio.wait_for(reading, LIMIT_S) == {"n": 1}
-            rest = asyncio.create_task(_all(items))
-            await job.stop()
-            assert await asyncio.wait_for(rest, LIMIT_S) == []
-    finally:
-        for process in nodes:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    async with (
+        two_processes() as (one, two),
+        Client(orchestrators=[one.url, two.url]) as client,
+    ):
+        job = await client.start(request(), reconnect=True)
+        items = job.data()
+        reading = asyncio.create_task(anext(items))
+        first = job.session
+        one.send(signal.SIGSTOP)
+        # The job goes on at the other one, and so does who reads.
+        following = await job.next_session(first, within_s=LIMIT_S)
+        assert following is not None
+        assert following.urls.data is not None
+        async with JSONLPublisher(following.urls.data) as data:
+            await data.publish({"n": 1})
+            assert await asyncio.wait_for(reading, LIMIT_S) == {"n": 1}
+        rest = asyncio.create_task(_all(items))
+        await job.stop()
+        assert await asyncio.wait_for(rest, LIMIT_S) == []
 
 
 async def _all(items: AsyncIterator[object]) -> list[object]:
@@ -314,11 +319,5 @@ async def test_a_cancelled_context_stops_its_job(node: FakeOrchestrator) -> None
 
     working = asyncio.create_task(work())
     await until(lambda: "/ai/stream/stop" in node.paths())
-    working.cancel()
-    await asyncio.sleep(0.05)
-    # Nobody would wait for it: a program may end with its last task.
-    assert not working.done()
-    gate.set()
-    with pytest.raises(asyncio.CancelledError):
-        await working
+    await cancel_in_vain(working, gate)
     assert node.streams == set()

@@ -27,7 +27,7 @@ from livepeer.runner import (
     pipeline,
     serve,
 )
-from livepeer.runner._server.uvicorn import where
+from livepeer.runner._server.address import where
 from livepeer.runner.cli._load import load_pipeline
 from livepeer.runner.decorator import NestedPipelineWarning
 from livepeer.runner.errors import PipelineDefinitionError

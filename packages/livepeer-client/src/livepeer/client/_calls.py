@@ -93,14 +93,16 @@ class Caller:
                 that Pydantic reads from JSON (extra `typed`); by default a JSON value.
             route: The runner's path; `predict` by default.
             timeout_s: Whole seconds that the runner has. An orchestrator that is silent costs them
-                and 5 s more, then the next has as many; none is tried any more when twice
-                `timeout_s` have passed.
+                and 5 s more, then the next has as many; none is tried any more when twice that
+                has passed.
             files: Sends a form with these files, by the names of their fields: a `pathlib.Path`,
                 bytes, `(name, bytes)`, or a list of those.
             content_type: Of a payload that is bytes; `application/octet-stream` by default.
             on_progress: Is told of the upload, the wait and the answer.
             at_most_once: Never send the job a second time once it may have begun: the error is
-                raised instead. Not through a gateway, which does as it likes.
+                raised instead. Of refusals with 503 only an orchestrator's own, for want of the
+                capability, and a runner's that says when to come again let the next one have it.
+                Not through a gateway, which does as it likes.
 
         Raises:
             InvalidJob: The payload or an argument cannot be sent; the text names it.

@@ -8,6 +8,7 @@ import threading
 import weakref
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -187,6 +188,54 @@ class LoopThread:
         task = self._loop.create_task(_quietly(close()))
         self._given_up.add(task)
         task.add_done_callback(self._given_up.discard)
+
+
+class Life:
+    """From the first use of something asynchronous to its end, on a loop of its own.
+
+    Args:
+        served: Opened at the first use.
+    """
+
+    def __init__(self, served: AbstractAsyncContextManager[object, None]) -> None:
+        self._served = served
+        self._lock = threading.Lock()
+        self._loop: LoopThread | None = None
+        self._over = False
+
+    def loop(self) -> LoopThread:
+        """The loop on which it is open.
+
+        Raises:
+            RuntimeError: It was closed.
+            Exception: It cannot be opened.
+        """
+        with self._lock:
+            if self._over:
+                raise RuntimeError("the client is closed")
+            if self._loop is None:
+                loop = LoopThread(partial(self._served.__aexit__, None, None, None))
+                try:
+                    loop.run(self._served.__aenter__())
+                except BaseException:
+                    loop.close()
+                    raise
+                self._loop = loop
+            return self._loop
+
+    def end(self) -> None:
+        """Close it, if it was opened, and never open it again."""
+        with self._lock:
+            loop, self._over = self._loop, True
+        if loop is not None:
+            loop.close()
+
+    def run_unless_over(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run what closing it does as well."""
+        if self._loop is None:
+            work.close()
+        else:
+            self._loop.run_unless_closed(work)
 
 
 async def _next(items: AsyncIterator[T]) -> T:

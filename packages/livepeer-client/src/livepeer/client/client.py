@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from ._streams.ends import Reconnect, Reconnected
     from .options import ClientOptions
 
-KEEP_ALIVE_S = 10.0
-"""How often a stream's control channel gets a sign of life; go-livepeer's gateway does the same."""
-
-
 STOP_S = 20.0
 """For the stop of all streams that still run when a client closes; then they are given up."""
 
@@ -95,7 +91,7 @@ class Client(Caller):
         use_tofu: bool = True,
         trust: TrustStore | None = None,
         verify_tls: bool = True,
-        keep_alive_s: float = KEEP_ALIVE_S,
+        keep_alive_s: float = StreamSettings.keep_alive_s,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         _check_positive("keep_alive_s", keep_alive_s)

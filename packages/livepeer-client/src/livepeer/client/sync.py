@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ._answers.answer import MAX_SAVED_BYTES
-from ._loop import LoopThread
+from ._loop import Life
 from .client import Client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from pathlib import Path
-    from types import TracebackType
     from typing import Unpack
 
     from ._answers.answer import Answer
@@ -52,7 +50,7 @@ class SyncClient:
 
     def __init__(self, **options: Unpack[ClientOptions]) -> None:
         self._client = Client(**options)
-        self._life = _Life(self._client)
+        self._life = Life(self._client)
         # A client that nobody has any more ends as well.
         self._end = weakref.finalize(self, self._life.end)
         self._end.atexit = False
@@ -220,50 +218,6 @@ class SyncClient:
         return f"<Sync{repr(self._client)[1:]}"
 
 
-class _Life:
-    """From the first use of a client to its end; knows nothing of the face that it serves."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-        self._loop: LoopThread | None = None
-        self._over = False
-
-    def loop(self) -> LoopThread:
-        """The loop on which the client is open.
-
-        Raises:
-            RuntimeError: The client was closed.
-            ClientError: It cannot be opened.
-        """
-        with self._lock:
-            if self._over:
-                raise RuntimeError("the client is closed")
-            if self._loop is None:
-                loop = LoopThread(self._client.__aexit__)
-                try:
-                    loop.run(self._client.__aenter__())
-                except BaseException:
-                    loop.close()
-                    raise
-                self._loop = loop
-            return self._loop
-
-    def end(self) -> None:
-        """Close the client, if it was opened, and never open it again."""
-        with self._lock:
-            loop, self._over = self._loop, True
-        if loop is not None:
-            loop.close()
-
-    def run_unless_over(self, work: Coroutine[Any, Any, object]) -> None:
-        """Run what closing the client does as well."""
-        if self._loop is None:
-            work.close()
-        else:
-            self._loop.run_unless_closed(work)
-
-
 class SyncAnswer:
     """`Answer`, read synchronously. Read it once, by one of its methods.
 
@@ -381,13 +335,8 @@ class SyncBYOCJob:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._client.run_unless_over(self.job.__aexit__(kind, error, trace))
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._client.run_unless_over(self.job.__aexit__(kind))
 
     def __repr__(self) -> str:
         return f"<Sync{repr(self.job)[1:]}"

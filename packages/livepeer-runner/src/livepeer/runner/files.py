@@ -174,7 +174,7 @@ class File:
             json_schema=text,
             python_schema=core_schema.no_info_plain_validator_function(cls._of),
             serialization=core_schema.plain_serializer_function_ser_schema(
-                _file_text, return_schema=core_schema.str_schema(), when_used="json"
+                cls.to_text, return_schema=core_schema.str_schema(), when_used="json"
             ),
         )
 
@@ -316,10 +316,6 @@ def _bytes_of(value: object) -> object:
     if isinstance(value, File):
         return value.read()
     return _from_text(value)[1] if isinstance(value, str) else value
-
-
-def _file_text(value: File) -> str:
-    return value.to_text()
 
 
 def _bytes_text(value: bytes) -> str:

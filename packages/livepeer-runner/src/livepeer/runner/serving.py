@@ -94,7 +94,8 @@ def serve(
     """
     if is_loading():
         return
-    from livepeer.runner._server.uvicorn import bind, event_loop, serve_until_stopped
+    from livepeer.runner._server.address import bind
+    from livepeer.runner._server.uvicorn import event_loop, serve_until_stopped
     from livepeer.runner.settings import load_settings, misspelt_variables
 
     try:

@@ -12,8 +12,6 @@ from yarl import URL
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from aiohttp.connector import AddrInfoType
-
 CONNECT_TIMEOUT_S: Final = 10.0
 
 NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
@@ -96,7 +94,7 @@ def was_connected(error: BaseException) -> bool:
     )
 
 
-def _socket(address: AddrInfoType) -> socket.socket:
+def _socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
     made = socket.socket(address[0], address[1], address[2])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEP_ALIVE.items():

@@ -65,13 +65,12 @@ class SegmentReader:
                 not hold the segment any more or failed for longer than `retry_s`.
         """
         while True:
-            self._waiting_since = time.monotonic()
+            chunk, self._waiting_since = b"", time.monotonic()
+            failure: Exception | None = None
             try:
                 chunk = await self._response.content.readany()
             except NETWORK_ERRORS as error:
-                failure: Exception | None = error
-            else:
-                failure = None
+                failure = error
             finally:
                 self._waiting_since = None
             if failure is not None:

@@ -116,7 +116,9 @@ class DataReader:
     """Reads a gateway's `/data` stream, which ends with its connection.
 
     At the end a gateway writes an empty event and then, with a backslash and an n instead of line
-    breaks, text that is no event (go-livepeer `byoc/stream_gateway.go`); both are dropped.
+    breaks, text that is no event (go-livepeer `byoc/stream_gateway.go`); both are dropped. A line
+    of 64 KiB or more makes it repeat the items before that one without end. They are given as they
+    come, for equal items may be different ones, and nothing of them is kept.
     """
 
     def __init__(self, *, url: str) -> None:

@@ -102,7 +102,7 @@ def choose_source(
 
 def _orchestrators(value: JSONValue) -> list[str]:
     urls = [url for url in value if isinstance(url, str)] if isinstance(value, list) else []
-    if not urls or len(urls) != len(value if isinstance(value, list) else ()):
+    if not isinstance(value, list) or len(urls) != len(value):
         raise ConfigError("`orchestrators` of the access token must be a list of URLs")
     return [base_url(service_url(url, "orchestrators"), "orchestrators") for url in urls]
 

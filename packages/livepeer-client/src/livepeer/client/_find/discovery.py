@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -89,7 +90,7 @@ class _Kept:
     candidates: Sequence[Candidate] = ()
 
 
-class _Refreshed:
+class _Refreshed(ABC):
     """Lists that are fetched again now and then, once however many ask for them.
 
     As in go-livepeer's gateway, a list that cannot be renewed is used further on.
@@ -140,8 +141,8 @@ class _Refreshed:
             kept.fetched = loop.time()
             return kept.candidates
 
-    async def _fetch(self, caps: Sequence[str]) -> Sequence[Candidate]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _fetch(self, caps: Sequence[str]) -> Sequence[Candidate]: ...
 
 
 class DiscoveryURL(_Refreshed):
@@ -184,9 +185,10 @@ class DiscoveryURL(_Refreshed):
                     "GET", url, headers=self._headers, timeout_s=self._timeout_s
                 )
         except ClientError as error:
-            raise DiscoveryError(
-                f"there is no list: {error}", url=redact(self._url), retryable=error.retryable
-            ) from error
+            failed = DiscoveryError(f"there is no list: {error}", retryable=error.retryable)
+            # In the text already.
+            failed.url = error.url
+            raise failed from error
         return read_list(reply.status, reply.body, url=url, caps=caps)
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -179,24 +180,21 @@ async def get_orchestrator_info(
     queries = parse_capability_queries(capabilities)
     until = time.monotonic() + timeout_s
 
-    async def ask(wanted: Sequence[CapabilityQuery], within_s: float) -> OrchestratorInfo:
-        return await ask_orchestrator(
-            url,
-            signer=signer,
-            capabilities=map(str, wanted),
-            ignore_capacity_check=ignore_capacity_check,
-            use_tofu=use_tofu,
-            verify_tls=verify_tls,
-            trust=trust,
-            timeout_s=within_s,
-        )
-
-    info = await ask(queries, timeout_s)
+    ask = partial(
+        ask_orchestrator,
+        url,
+        signer=signer,
+        ignore_capacity_check=ignore_capacity_check,
+        use_tofu=use_tofu,
+        verify_tls=verify_tls,
+        trust=trust,
+    )
+    info = await ask(capabilities=map(str, queries), timeout_s=timeout_s)
     if not any(query.id is CapabilityId.BYOC for query in queries):
         return _named(info, queries)
     # Some tell all prices in any case.
     if not info.prices:
-        whole = await ask((), max(until - time.monotonic(), _LEAST_S))
+        whole = await ask(timeout_s=max(until - time.monotonic(), _LEAST_S))
         info = replace(info, prices=whole.prices)
     return _with_byoc_prices(info, queries)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from livepeer.client._answers.answer import Answer
 from livepeer.client._pay.payments import ADMITTED_S, PAY_EVERY_S
 from livepeer.client._wire.encoding import (
     CONTROL_URL,
@@ -29,27 +28,25 @@ from livepeer.client._wire.encoding import (
 )
 from livepeer.client._wire.jobs import stream_control_job
 from livepeer.client.errors import (
-    CapabilityUnavailable,
     ClientError,
     NodeUnreachable,
     OrchestratorError,
     PaymentRequiredError,
-    RunnerError,
-    SignerError,
     StreamError,
 )
 
+from .direct_call import DirectCall
 from .failover import Failover
 from .node import GRACE_S, PAYMENT_PATH
 from .purse import Purse
 from .terms import TERMS_TTL_S
-from .transport import ChannelURLs, StreamHandle, may_have_started
+from .transport import ABANDON_TIMEOUT_S, ChannelURLs, StreamHandle, may_have_started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping
+    from contextlib import AbstractAsyncContextManager
 
-    import aiohttp
-
+    from livepeer.client._answers.answer import Answer
     from livepeer.client._body.body import Body
     from livepeer.client._find.finder import Finder
     from livepeer.client._net.http import HTTP, Reply
@@ -62,9 +59,6 @@ if TYPE_CHECKING:
     from .node import Node
 
 _log = logging.getLogger(__name__)
-
-ABANDON_TIMEOUT_S: Final = 3.0
-"""For the stop of a stream whose start was given up; a cancelled caller waits for it."""
 
 STOP_TIMEOUT_S: Final = 10
 """Seconds that a runner has to stop; go-livepeer's gateway grants the same."""
@@ -112,40 +106,8 @@ class OrchestratorTransport:
     ) -> AbstractAsyncContextManager[Answer]:
         """Run a batch job at the first orchestrator that takes it."""
         path = f"/process/request/{route_path(route)}"
-        return _Call(self, job, body, path, at_most_once=at_most_once)
-
-    async def open(
-        self, job: Job, body: Body, path: str, *, at_most_once: bool
-    ) -> tuple[str, aiohttp.ClientResponse, int]:
-        """Have a batch job taken: by whom, the answer, which the caller closes, what was paid."""
-        purses: list[Purse] = []
-
-        async def attempt(node: Node, token: JobToken) -> tuple[str, aiohttp.ClientResponse]:
-            purse = self._purse(node, job, token, seconds=job.timeout_s)
-            purses.append(purse)
-            try:
-                sending = node.send(path, job, body, purse, cut_refuses=not at_most_once)
-                return node.url, await sending
-            except ClientError as error:
-                if at_most_once and _may_have_begun(error):
-                    error.elsewhere = False
-                raise
-
-        url, response = await self._failover.first(job.capability, attempt, timeout_s=job.timeout_s)
-        # At those that failed as well: what was sent to them is in their hands.
-        return url, response, sum(purse.paid for purse in purses)
-
-    def answer(
-        self, node_url: str, response: aiohttp.ClientResponse, job: Job, *, paid: int
-    ) -> Answer:
-        """What the caller reads."""
-        return Answer(
-            self._http,
-            response,
-            orchestrator_url=node_url,
-            timeout_s=job.timeout_s + GRACE_S,
-            through_gateway=False,
-            paid=paid,
+        return DirectCall(
+            self._http, self._failover, self._payments, job, body, path, at_most_once=at_most_once
         )
 
     async def start(
@@ -168,7 +130,7 @@ class OrchestratorTransport:
             )
             signed = await node.sign(job)
             seconds = ADMITTED_S + math.ceil(self._pay_every_s)
-            purse = self._purse(node, job, token, seconds=seconds)
+            purse = Purse(self._payments, job, node.url, node.terms, token, seconds=seconds)
             await purse.fill()
             self._purses[_key(stream)] = purse
             started = False
@@ -184,7 +146,7 @@ class OrchestratorTransport:
                 raise
 
         return await self._failover.first(
-            request.capability, attempt, timeout_s=request.timeout_s, exclude=exclude
+            request.capability, attempt, attempt_s=request.timeout_s + GRACE_S, exclude=exclude
         )
 
     async def update(self, stream: StreamHandle, params: Mapping[str, object]) -> JSONValue:
@@ -285,7 +247,8 @@ class OrchestratorTransport:
 
         url = stream.channels.events
         if url is None:
-            raise StreamError("the orchestrator gave no events channel", url=stream.node_url)
+            where = redact(stream.node_url)
+            raise StreamError("the orchestrator gave no events channel", url=where)
         async with JSONSubscriber(url, start=0, session=self._http.trickle_session(url)) as events:
             async for event in events:
                 yield cast("dict[str, JSONValue]", event)
@@ -296,7 +259,8 @@ class OrchestratorTransport:
 
         url = stream.channels.data
         if url is None:
-            raise StreamError("the stream was started without data_out", url=stream.node_url)
+            where = redact(stream.node_url)
+            raise StreamError("the stream was started without data_out", url=where)
         async with JSONLSubscriber(url, start=0, session=self._http.trickle_session(url)) as data:
             async for item in data:
                 yield cast("dict[str, JSONValue]", item)
@@ -308,65 +272,10 @@ class OrchestratorTransport:
             del self._unstopped[oldest]
             self._purses.pop(oldest, None)
 
-    def _purse(self, node: Node, job: Job, token: JobToken, *, seconds: int) -> Purse:
-        return Purse(self._payments, job, node.url, node.terms, token, seconds=seconds)
-
     async def _abandon(self, stream: StreamHandle) -> None:
         with suppress(ClientError, TimeoutError):
             async with asyncio.timeout(ABANDON_TIMEOUT_S):
                 await self.stop(stream)
-
-
-class _Call(AbstractAsyncContextManager[Answer]):
-    """A batch job while its answer is open.
-
-    A class, as every call has one: a generator would cost more than the rest of a call's way.
-    """
-
-    __slots__ = ("_at_most_once", "_body", "_job", "_path", "_response", "_transport")
-
-    def __init__(
-        self,
-        transport: OrchestratorTransport,
-        job: Job,
-        body: Body,
-        path: str,
-        *,
-        at_most_once: bool,
-    ) -> None:
-        self._at_most_once = at_most_once
-        self._transport = transport
-        self._job = job
-        self._body = body
-        self._path = path
-        self._response: aiohttp.ClientResponse | None = None
-
-    async def __aenter__(self) -> Answer:
-        opened = await self._transport.open(
-            self._job, self._body, self._path, at_most_once=self._at_most_once
-        )
-        url, self._response, paid = opened
-        return self._transport.answer(url, self._response, self._job, paid=paid)
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._response is not None:
-            self._response.close()
-
-
-def _may_have_begun(error: ClientError) -> bool:
-    """Whether a batch job that ended so may have reached the runner all the same."""
-    match error:
-        case CapabilityUnavailable() | PaymentRequiredError() | SignerError():
-            return False
-        case NodeUnreachable():
-            return error.connected
-        case RunnerError():
-            # Only who has no room says when to come again.
-            return error.status != 429 and error.retry_after is None
-        case OrchestratorError():
-            return error.status is None or error.status >= 500
-        case _:
-            return True
 
 
 def _key(stream: StreamHandle) -> tuple[str, str]:

@@ -30,10 +30,9 @@ _T = TypeVar("_T")
 MAX_NODES: Final = 1024
 """So many orchestrators are remembered, with their terms and what signature they take."""
 
-
 DEADLINE: Final = 2
-"""Once so many times a job's timeout have passed, no further orchestrator is tried for it. What was
-begun goes on to its own end."""
+"""Once so many times what one orchestrator has for a job have passed, no further one is tried for
+it: one that is silent leaves time for another. What was begun goes on to its own end."""
 
 
 class _TimeIsUp(Exception):
@@ -76,7 +75,7 @@ class Failover:
         capability: str,
         attempt: Callable[[Node, JobToken], Awaitable[_T]],
         *,
-        timeout_s: float,
+        attempt_s: float,
         exclude: Collection[str] = frozenset(),
     ) -> _T:
         """What the first orchestrator gives that does not fail in a way another may not.
@@ -84,7 +83,7 @@ class Failover:
         Args:
             capability: What is wanted.
             attempt: Has one of them do it, by its terms.
-            timeout_s: Of the job; see `DEADLINE`.
+            attempt_s: Seconds that one has; see `DEADLINE`.
             exclude: URLs of those that are not asked.
 
         Raises:
@@ -93,7 +92,7 @@ class Failover:
             PaymentRequiredError: None was paid.
             ClientError: The only one failed so, or one of them in a way that all would.
         """
-        until = asyncio.get_running_loop().time() + DEADLINE * timeout_s
+        until = asyncio.get_running_loop().time() + DEADLINE * attempt_s
         rejections: list[ClientError] = []
         last = self._takers.get(capability)
         token = None if last is None else last.terms.kept(capability)
@@ -126,7 +125,7 @@ class Failover:
                     self._remember(capability, node)
                     return taken
         except _TimeIsUp:
-            raise _too_late(DEADLINE * timeout_s, rejections) from rejections[-1]
+            raise _too_late(DEADLINE * attempt_s, rejections) from rejections[-1]
         raise all_failed(capability, rejections)
 
     def _remember(self, capability: str, node: Node) -> None:
@@ -145,7 +144,7 @@ def _check_time(until: float, rejections: Sequence[ClientError]) -> None:
 def _too_late(seconds: float, rejections: Sequence[ClientError]) -> NoOrchestrator:
     reasons = "; ".join(str(rejection) for rejection in rejections)
     return NoOrchestrator(
-        f"after {seconds:g} s, {DEADLINE} times the timeout, no further orchestrator was tried:"
+        f"after {seconds:g} s, {DEADLINE} times what one has, no further orchestrator was tried:"
         f" {reasons}",
         causes=rejections,
     )

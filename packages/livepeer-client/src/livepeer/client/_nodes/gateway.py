@@ -32,7 +32,7 @@ from livepeer.client.errors import (
     StreamError,
 )
 
-from .transport import GatewayMediaURLs, StreamHandle, may_have_started
+from .transport import ABANDON_TIMEOUT_S, GatewayMediaURLs, StreamHandle, may_have_started
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Mapping
@@ -48,9 +48,6 @@ GRACE_S: Final = 10.0
 """Added to a job's timeout: the gateway looks for orchestrators and adds 5 s of its own."""
 
 STOP_TIMEOUT_S: Final = 20.0
-
-ABANDON_TIMEOUT_S: Final = 3.0
-"""For the stop of a stream whose start was given up; a cancelled caller waits for it."""
 
 ABANDON_PAUSE_S: Final = 0.25
 """Until it is told again of a stream that it did not know yet."""

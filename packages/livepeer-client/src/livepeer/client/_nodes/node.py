@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from livepeer.client._answers.refusals import Refusal, read_refusal
 from livepeer.client._net.http import MAX_REFUSAL_BYTES, Reply
 from livepeer.client._wire.encoding import redact
-from livepeer.client.errors import ClientError, OrchestratorError
+from livepeer.client.errors import ClientError, OrchestratorError, SpendLimit
 
 from .exchange import Exchange, Success
 from .terms import TERMS_TTL_S, Terms
@@ -85,7 +85,11 @@ class Node:
         # Signed first: nothing is paid for what cannot be signed.
         signed = await self.sign(job)
         if purse.priced:
-            await purse.fill()
+            try:
+                await purse.fill()
+            except SpendLimit:
+                # Other calls may have paid since the terms were told, and their credit suffices.
+                await purse.fill(anew=True)
 
         async def send(headers: dict[str, str]) -> Success[aiohttp.ClientResponse] | Refusal:
             headers.update(body.headers())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from livepeer.client.errors import NodeUnreachable
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from livepeer.client._body.body import Body
     from livepeer.client._wire.encoding import JSONValue
     from livepeer.client._wire.jobs import BYOCJobRequest, Job
+
+ABANDON_TIMEOUT_S: Final = 3.0
+"""For the stop of a stream whose start was given up; a cancelled caller waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,9 @@ class JobTransport(Protocol):
             job: It.
             body: Its body.
             route: The runner's path.
-            at_most_once: Never send it again once it may have begun.
+            at_most_once: Never send it again once it may have begun. One that was refused with 503
+                surely did not begin if the orchestrator has nobody for it, or its runner says when
+                to come again; any other 503 ends the call.
 
         Raises:
             InvalidJob: No such route, or `at_most_once` cannot be kept here.

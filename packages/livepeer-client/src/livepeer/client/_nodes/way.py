@@ -146,10 +146,9 @@ def _source(
 ) -> OrchestratorSource:
     from livepeer.client._find.access import choose_source
 
-    orchestrators = options.get("orchestrators") or ()
     source = choose_source(
         token=token,
-        orchestrators=(orchestrators,) if isinstance(orchestrators, str) else orchestrators,
+        orchestrators=options.get("orchestrators") or (),
         discovery=options.get("discovery"),
         discovery_headers=options.get("discovery_headers"),
         signer=None if signer is None else _as_remote(signer),

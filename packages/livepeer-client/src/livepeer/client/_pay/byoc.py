@@ -17,7 +17,7 @@ from livepeer.client._wire.tokens import JobToken
 from livepeer.client.errors import ConfigError, InvalidJob
 
 from .info import byoc_capability, info_of_token, read_info
-from .ledger import Ledger
+from .ledger import Ledger, LedgerSession
 from .payments import ADMITTED_S, ARREARS_S, Payment
 from .signer_account import SignerAccount
 from .tickets import in_tickets, payment_value, ticket_value
@@ -80,7 +80,7 @@ class RemotePayments:
         return f"RemotePayments({self._signer!r})"
 
 
-class BYOCPaymentSession:
+class BYOCPaymentSession(LedgerSession):
     """The payments of one BYOC job at one orchestrator, made by a remote signer.
 
     The first pays in advance, each later one for the time since the one before. Usable alone, on a
@@ -129,6 +129,7 @@ class BYOCPaymentSession:
         trust: TrustStore | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(Ledger(clock))
         self._account = SignerAccount(signer, "byoc", clock=clock)
         self._signer = signer
         self._capability = capability
@@ -139,7 +140,6 @@ class BYOCPaymentSession:
         self._use_tofu = use_tofu
         self._verify_tls = verify_tls
         self._trust = trust
-        self._ledger = Ledger(clock)
         self._recipient = b""
 
     async def payment(
@@ -166,18 +166,6 @@ class BYOCPaymentSession:
         token = terms if isinstance(terms, JobToken) else None
         given = terms
         return await self._ledger.payment(token, lambda: self._make(given, seconds))
-
-    def accepted(self, payment: Payment, *, balance: int | None) -> None:
-        """The request that carried the payment was served."""
-        del balance
-        self._ledger.accepted(payment)
-
-    def lost(self, payment: Payment) -> None:
-        """Nobody knows whether the payment arrived; it is given again."""
-
-    def refused(self, payment: Payment) -> None:
-        """The orchestrator did not take the payment. It is renewed once."""
-        self._ledger.refused(payment)
 
     def __repr__(self) -> str:
         return (

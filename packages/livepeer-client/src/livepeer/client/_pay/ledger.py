@@ -141,3 +141,22 @@ class Ledger:
         # would be a second payment for the same time.
         wanted_s = ADMITTED_S if self._arrived or self._refusals else COVERED_S
         return terms.balance < wanted_s * terms.price_per_s
+
+
+class LedgerSession:
+    """What a session is told of its payments, where its ledger is all that wants to know."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def accepted(self, payment: Payment, *, balance: int | None) -> None:
+        """The request that carried the payment was served."""
+        del balance
+        self._ledger.accepted(payment)
+
+    def lost(self, payment: Payment) -> None:
+        """Nobody knows whether the payment arrived; it is given again."""
+
+    def refused(self, payment: Payment) -> None:
+        """The orchestrator did not take the payment. It is renewed once."""
+        self._ledger.refused(payment)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from livepeer.client._wire.encoding import PAYMENT
 from livepeer.client.errors import ConfigError, InvalidAnswer, PaymentRequiredError, PriceTooHigh
 
-from .ledger import Ledger
+from .ledger import Ledger, LedgerSession
 from .payments import ADMITTED_S, ARREARS_S, Payment
 from .tickets import (
     MAX_TICKETS,
@@ -112,7 +112,7 @@ class TicketPayments:
         return f"TicketPayments(address={self.address!r})"
 
 
-class TicketSession:
+class TicketSession(LedgerSession):
     """Pays one orchestrator for one job. Made by `TicketPayments`."""
 
     def __init__(
@@ -123,11 +123,11 @@ class TicketSession:
         max_payment_value: int,
         clock: Callable[[], float],
     ) -> None:
+        super().__init__(Ledger(clock))
         self._signer = signer
         self._sender = bytes.fromhex(signer.address.removeprefix("0x"))
         self._max_ticket_value = max_ticket_value
         self._max_payment_value = max_payment_value
-        self._ledger = Ledger(clock)
         # The parameters that were used last, and how many tickets were made of them.
         self._used = (b"", 0)
 
@@ -142,18 +142,6 @@ class TicketSession:
             InvalidAnswer: The token has no ticket parameters, or none that can be read.
         """
         return await self._ledger.payment(terms, lambda: self._make(terms, seconds))
-
-    def accepted(self, payment: Payment, *, balance: int | None) -> None:
-        """The request that carried the payment was served."""
-        del balance
-        self._ledger.accepted(payment)
-
-    def lost(self, payment: Payment) -> None:
-        """Nobody knows whether the payment arrived; it is given again."""
-
-    def refused(self, payment: Payment) -> None:
-        """The orchestrator did not take the payment."""
-        self._ledger.refused(payment)
 
     async def _make(self, terms: JobToken, seconds: int) -> Payment | None:
         params = read_ticket_params(terms)

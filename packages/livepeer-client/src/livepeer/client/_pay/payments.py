@@ -124,7 +124,8 @@ class _FreeSession:
         if terms.price_per_s > 0:
             raise PaymentRequiredError(
                 f"capability {self.capability!r} costs {terms.price_per_s} wei per second,"
-                " and this client pays nothing; give it a payment provider",
+                " and this client pays nothing; give it `payments=`, or the URL of a remote signer"
+                " as `signer=` (in a shell: --key-file with --max-spend, or --signer)",
                 url=terms.url,
                 price_per_s=terms.price_per_s,
             )

@@ -1,16 +1,18 @@
-"""The stop of streams when their context is left: all at once, to the end, but not for ever."""
+"""The stop of streams when their context is left, all at once; waiting as long as is right."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from livepeer.client.errors import ClientError
 from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Collection
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +76,16 @@ async def through(waiting: asyncio.Task[Any]) -> None:
     if cancelled is not None:
         raise cancelled
     await waiting
+
+
+async def unless(over: asyncio.Future[Any], work: Awaitable[T]) -> T | None:
+    """What work gives; None when something else is over before, which cancels the work."""
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((working, over), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        await cancel_and_wait(working)
 
 
 def _fault(stop: asyncio.Task[None], job: Stoppable) -> Exception | None:

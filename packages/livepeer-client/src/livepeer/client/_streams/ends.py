@@ -24,7 +24,7 @@ class EndReason(StrEnum):
     CALLER = "caller"
     """We stopped it."""
     RUNNER = "runner"
-    """The runner was done with it, broke it off, or has not reported for too long."""
+    """The runner was done with it, broke it off, stops itself, or has not reported for too long."""
     ORCHESTRATOR = "orchestrator"
     """The orchestrator died or began anew, or closed the stream's channels."""
     NETWORK = "network"
@@ -152,6 +152,8 @@ class StreamSettings:
         events_silent_s: After so many seconds without an event the runner counts as lost, as it
             does at go-livepeer's gateway.
         pay_again_s: Seconds until a payment that could not be made is tried again.
+        media_silent_s: After so many seconds in which a gateway's media server takes nothing, it
+            counts as lost.
         settle_s: Seconds that the closing of one channel waits for that of the others, which tells
             who closed it.
         keep_events: How many events are kept for an iterator that begins late or is slow.
@@ -166,6 +168,7 @@ class StreamSettings:
     away_s: float = 1.8
     events_silent_s: float = 30.0
     pay_again_s: float = 2.0
+    media_silent_s: float = 15.0
     settle_s: float = 0.3
     keep_events: int = 256
 

@@ -18,7 +18,6 @@ from .session import CLOSING_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
-    from types import TracebackType
 
     from livepeer.client._net.http import HTTP
     from livepeer.client._nodes.transport import ChannelURLs, GatewayMediaURLs
@@ -51,7 +50,7 @@ class StreamJob:
         settings: StreamSettings,
         reconnect: bool | Reconnect,
         on_reconnect: Callable[[Reconnected], None] | None,
-        on_stop: Callable[[Self], None] | None,
+        on_stop: Callable[[Self], None] | None = None,
     ) -> None:
         self.capability = capability
         self._way = way
@@ -211,16 +210,11 @@ class StreamJob:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             await through(asyncio.create_task(self.stop()))
         except ClientError as failure:
-            if error is None:
+            if kind is None:
                 raise
             # What ended the context is the news; a failed stop must not hide it.
             _log.warning("%r was not stopped: %s", self, failure)

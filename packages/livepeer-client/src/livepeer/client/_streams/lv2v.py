@@ -58,7 +58,6 @@ class LV2VJob(StreamJob):
             settings=settings,
             reconnect=reconnect,
             on_reconnect=on_reconnect,
-            on_stop=None,
         )
 
     async def update(self, params: Mapping[str, object]) -> None:

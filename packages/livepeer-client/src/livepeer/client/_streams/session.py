@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from livepeer.client._wire.encoding import KEEP_ALIVE, redact
-from livepeer.client.errors import ClientError, NodeUnreachable, StreamError
+from livepeer.client.errors import ClientError, NodeUnreachable, StreamError, StreamLost
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.errors import (
     ChannelClosed,
@@ -19,6 +19,7 @@ from livepeer.trickle.errors import (
     TrickleError,
 )
 
+from .closing import unless
 from .ends import STOPPED, EndReason, StreamEnd, lost
 from .paying import StreamPayments
 from .watch import NodeWatch, channel_probe, closed, gateway_probe
@@ -61,6 +62,8 @@ class StreamSession:
         urls: The trickle channels; all None behind a gateway.
         media: Where a gateway takes and gives media; all empty without one.
         heard_at: The last sign of life of the node, by the monotonic clock.
+        read_to: The last segment of the input that the runner says it reads; -1 before.
+        media_silent_s: For how long a gateway's media server may take nothing.
     """
 
     def __init__(
@@ -79,12 +82,16 @@ class StreamSession:
         self.media: GatewayMediaURLs = stream.media
         self.handle = stream
         self.heard_at = time.monotonic()
+        self.read_to = -1
+        self.media_silent_s = settings.media_silent_s
         self._carrier = carrier
         self._http = http
         self._settings = settings
         self._on_event = on_event
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
-        self._reported: asyncio.Future[TrickleError] = asyncio.get_running_loop().create_future()
+        self._reported: asyncio.Future[TrickleError | StreamLost] = (
+            asyncio.get_running_loop().create_future()
+        )
         self._watcher = _watcher(http, stream, settings)
         self._publishers: WeakSet[TricklePublisher] = WeakSet()
         self._subscribers: WeakSet[TrickleSubscriber] = WeakSet()
@@ -112,8 +119,8 @@ class StreamSession:
         await asyncio.wait((self._ended,), timeout=seconds)
         return self.end
 
-    def report(self, error: TrickleError) -> None:
-        """Say that a media channel cannot be used any more, which ends the session.
+    def report(self, error: TrickleError | StreamLost) -> None:
+        """Say that a media channel, or server, cannot be used any more, which ends the session.
 
         One segment that failed is no reason. Without effect when the session has ended.
         """
@@ -168,7 +175,8 @@ class StreamSession:
         over = asyncio.create_task(self._heard_out(), name=f"stream {self.stream_id} data")
         try:
             async with aclosing(self._carrier.data(self.handle)) as items:
-                while (item := await _next(items, over)) is not None:
+                # A reader alone is patient with a node that is gone.
+                while (item := await unless(over, anext(items, None))) is not None:
                     yield item
         except NodeUnreachable:
             # The watch knows whether that was the end, or soon will.
@@ -294,6 +302,8 @@ class StreamSession:
             async with aclosing(self._carrier.events(self.handle)) as events:
                 async for event in events:
                     self._event_at = self.heard_at = time.monotonic()
+                    if isinstance(read_to := event.get("last_segment_in"), int):
+                        self.read_to = max(self.read_to, read_to)
                     self._on_event(event)
                     kind = event.get("type")
                     if kind == "error":
@@ -301,7 +311,8 @@ class StreamSession:
                     elif kind == "end_of_stream":
                         self._done = True
                     elif kind == "stop":
-                        self._done = True
+                        # A runner that is redeployed is not done: another one may go on.
+                        self._done = self._done or event.get("draining") is not True
                         return await self._runner_ended(str(event.get("reason", "")))
         except TrickleError as error:
             if not isinstance(error, _CHANNEL_GONE):
@@ -323,6 +334,9 @@ class StreamSession:
 
     async def _media_lost(self) -> StreamEnd:
         error = await self._reported
+        if isinstance(error, StreamLost):
+            # Of a gateway's media server; the gateway itself may well answer.
+            return StreamEnd(reason=EndReason.NETWORK, text=str(error), error=error)
         # Who closed all channels is for the others to find out.
         await asyncio.sleep(self._settings.settle_s * 2)
         return self._settled(
@@ -349,18 +363,6 @@ class StreamSession:
                 f"a gateway moves media {way}{at}; stream directly to an orchestrator for trickle"
             )
         raise StreamError(f"the stream was started without {option}")
-
-
-async def _next(
-    items: AsyncGenerator[dict[str, JSONValue]], over: asyncio.Task[None]
-) -> dict[str, JSONValue] | None:
-    """The next item; None at the end. A reader alone is patient with a node that is gone."""
-    following = asyncio.ensure_future(anext(items, None))
-    try:
-        await asyncio.wait((following, over), return_when=asyncio.FIRST_COMPLETED)
-        return await following if following.done() else None
-    finally:
-        await cancel_and_wait(following)
 
 
 def _publisher(http: HTTP, url: str | None) -> JSONPublisher | None:

@@ -77,13 +77,15 @@ def read_list(status: int, body: bytes, *, url: str, caps: Sequence[str] = ()) -
         entries = None
     if not isinstance(entries, list):
         raise DiscoveryError("the list is no JSON array", url=where, status=status)
-    candidates = [candidate for candidate in map(_candidate, entries) if candidate is not None]
     wanted = set(caps)
+    first: dict[str, Candidate] = {}
+    for candidate in filter(None, map(_candidate, entries)):
+        first.setdefault(candidate.url, candidate)
     return [
         candidate
-        for candidate in {candidate.url: candidate for candidate in reversed(candidates)}.values()
+        for candidate in first.values()
         if not wanted or not candidate.capabilities or wanted.intersection(candidate.capabilities)
-    ][::-1]
+    ]
 
 
 def _score(score: JSONValue) -> float:

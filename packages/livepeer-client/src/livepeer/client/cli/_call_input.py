@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ._common import read_json
+from ._json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,8 @@ import typer
 from livepeer.client._answers.new_file import NewFile
 from livepeer.client._wire.encoding import dump_json, load_json
 
-from ._common import failed, one_line
+from ._endings import failed
+from ._json import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,11 @@ class Printer:
         """Print an error; raise what is returned."""
         if not self._as_json:
             return failed(error, status)
-        typer.echo(one_line({"error": _error(error), "paid": self._paid}))
+        try:
+            typer.echo(one_line({"error": _error(error), "paid": self._paid}))
+        except OSError:
+            # Standard output takes nothing.
+            return failed(error, status)
         return typer.Exit(status)
 
     async def _items(self, answer: Answer, display: CallDisplay) -> None:

@@ -1,86 +1,46 @@
-"""Where the network is, from a command's options; and how such a command ends."""
+"""From a command's options to a client, or to whom it asks and as whom."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Final, TypedDict
 
-import typer
+from livepeer.client.errors import ConfigError
 
-from ._common import failed
+from ._options import ACCESS_TOKEN_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from livepeer.client import LocalSigner, OrchestratorSource, RemoteSigner, TrustStore
+    from livepeer.client import (
+        Client,
+        LocalSigner,
+        OrchestratorSource,
+        PaymentProvider,
+        RemoteSigner,
+        TrustStore,
+    )
 
-Orchestrators: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--orchestrator",
-        help="URL of an orchestrator; give several to ask several.",
-        show_default=False,
-    ),
-]
-Discovery: TypeAlias = Annotated[
-    str | None,
-    typer.Option(help="URL of a discovery service or webhook.", show_default=False),
-]
-DiscoveryHeaders: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--discovery-header",
-        metavar="NAME:VALUE",
-        help="Sent to the discovery service; give several for several.",
-        show_default=False,
-    ),
-]
-SignerURL: TypeAlias = Annotated[
-    str | None, typer.Option("--signer", help="URL of a remote signer.", show_default=False)
-]
-SignerHeaders: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--signer-header",
-        metavar="NAME:VALUE",
-        help="Sent to the signer; give several for several.",
-        show_default=False,
-    ),
-]
-Token: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--access-token",
-        metavar="TOKEN",
-        help="An access token, which holds all of the above.",
-        envvar="LIVEPEER_ACCESS_TOKEN",
-        show_default=False,
-    ),
-]
-KeyFile: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        help="A file with the private key that asks, in hexadecimal; a random one by default.",
-        show_default=False,
-    ),
-]
-Insecure: TypeAlias = Annotated[
-    bool, typer.Option("--insecure", help="Accept any TLS certificate.")
-]
-NoTofu: TypeAlias = Annotated[
-    bool, typer.Option("--no-tofu", help="Accept no certificate that no authority vouches for.")
-]
-Repin: TypeAlias = Annotated[
-    bool,
-    typer.Option("--repin", help="Accept the changed certificates of orchestrators."),
-]
-Timeout: TypeAlias = Annotated[
-    float, typer.Option(min=0.1, help="Seconds that each orchestrator has to answer.")
-]
-AsJSON: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON array.")]
+    from ._options import DirectOptions, WayOptions
+
+_NOBODY_TO_ASK: Final = (
+    "nothing names an orchestrator; give --orchestrator, --discovery, --signer or --access-token"
+)
+_NOBODY_TO_CALL: Final = (
+    "nobody to call: give --gateway URL; or --orchestrator URL (or --discovery, --signer,"
+    " --access-token) to call orchestrators directly"
+)
+
+
+class TrustOptions(TypedDict):
+    """Which certificates are taken, as `Client` and its like are told it."""
+
+    verify_tls: bool
+    use_tofu: bool
+    trust: TrustStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +49,13 @@ class Network:
 
     Attributes:
         source: Who lists the orchestrators.
-        trust: Remembers their certificates.
-        verify_tls: Check certificates at all.
-        use_tofu: Take self-signed ones at first sight.
+        trust: Which of their certificates are taken.
         remote: The remote signer; None for a local one.
         key_file: The key of a local one; None for a random key.
     """
 
     source: OrchestratorSource
-    trust: TrustStore
-    verify_tls: bool
-    use_tofu: bool
+    trust: TrustOptions
     remote: RemoteSigner | None
     key_file: Path | None
 
@@ -124,83 +80,112 @@ class Network:
             await self.remote.aclose()
 
 
-@contextmanager
-def outcome() -> Generator[None]:
-    """End the command with one line for an error: 2 for a mistake in it, 1 for a failure."""
-    from livepeer.client import ClientError, ConfigError, InvalidKey  # lazy: aiohttp
-
-    try:
-        yield
-    except (ConfigError, InvalidKey) as error:
-        raise failed(error, 2) from None
-    except ClientError as error:
-        raise failed(error, 1) from None
-    except OSError as error:
-        raise failed(error, 2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def read_network(
-    *,
-    orchestrators: Sequence[str] | None,
-    discovery: str | None,
-    discovery_headers: Sequence[str] | None,
-    signer: str | None,
-    signer_headers: Sequence[str] | None,
-    access_token: str | None,
-    key_file: Path | None,
-    insecure: bool,
-    no_tofu: bool,
-    repin: bool,
-) -> Network:
-    """Make sense of a command's options.
+def client_of(options: WayOptions) -> Client:
+    """The client that the options describe.
 
     Raises:
-        ConfigError: One is wrong, or nothing names an orchestrator.
+        ConfigError: One is wrong, they do not go together, or nothing names anybody to call.
+        InvalidKey: The key file holds no key.
+        MissingExtra: A key needs the extra `eth`.
+        OSError: The key file cannot be read.
     """
-    from livepeer.client import ConfigError, RemoteSigner, TrustStore, parse_access_token
+    from livepeer.client import Client, LocalSigner  # lazy: aiohttp
+
+    if options.gateway is not None:
+        _check_gateway(options)
+        return Client(gateway=options.gateway, **_trust(options))
+    network = network_of(options, nobody=_NOBODY_TO_CALL)
+    key = None if options.key_file is None else LocalSigner.from_file(options.key_file)
+    return Client(
+        discovery=network.source,
+        signer=network.remote or key,
+        payments=None if key is None or options.max_spend is None else _paying(key),
+        max_price_per_s=options.max_price,
+        max_spend=options.max_spend,
+        **network.trust,
+    )
+
+
+def network_of(options: DirectOptions, *, nobody: str = _NOBODY_TO_ASK) -> Network:
+    """What the options describe, of a command that asks orchestrators itself.
+
+    Args:
+        options: The options.
+        nobody: Said where they name no orchestrator.
+
+    Raises:
+        ConfigError: One is wrong, they do not go together, or nothing names an orchestrator.
+    """
+    from livepeer.client import RemoteSigner, parse_access_token
     from livepeer.client._find.access import AccessToken, choose_source
 
-    if key_file is not None and signer is not None:
+    if options.key_file is not None and options.signer is not None:
         raise ConfigError("--key-file and --signer exclude each other: one of them signs")
-    token = AccessToken() if access_token is None else parse_access_token(access_token)
-    given = headers(signer_headers, "--signer-header")
+    given = options.access_token
+    token = AccessToken() if given is None else parse_access_token(given)
+    signer_headers = _headers(options.signer_header, "--signer-header")
     remote = None
     if token.signer is not None:
         remote = RemoteSigner(token.signer, headers=token.signer_headers)
-    elif signer is not None:
-        remote = RemoteSigner(signer, headers=given)
+    elif options.signer is not None:
+        remote = RemoteSigner(options.signer, headers=signer_headers)
+    elif signer_headers:
+        raise ConfigError("--signer-header goes with --signer")
     source = choose_source(
         token=token,
-        orchestrators=orchestrators or (),
-        discovery=discovery,
-        discovery_headers=headers(discovery_headers, "--discovery-header"),
+        orchestrators=options.orchestrator or (),
+        discovery=options.discovery,
+        discovery_headers=_headers(options.discovery_header, "--discovery-header"),
         signer=remote,
     )
     if source is None:
-        raise ConfigError(
-            "nothing names an orchestrator; give --orchestrator, --discovery, --signer or"
-            " --access-token"
-        )
+        raise ConfigError(nobody)
     return Network(
         source=source,
-        trust=TrustStore.for_user(repin=repin),
-        verify_tls=not insecure,
-        use_tofu=not no_tofu,
+        trust=_trust(options),
         remote=remote,
-        key_file=key_file,
+        key_file=options.key_file,
     )
 
 
-def headers(lines: Sequence[str] | None, option: str) -> dict[str, str]:
+def _check_gateway(options: WayOptions) -> None:
+    token = options.access_token
+    direct: dict[str, object] = {
+        "--orchestrator": options.orchestrator,
+        "--discovery": options.discovery,
+        # Of one from the environment nothing is said: what was typed comes first.
+        "--access-token": None if token == os.environ.get(ACCESS_TOKEN_VARIABLE) else token,
+        "--signer": options.signer,
+        "--key-file": options.key_file,
+        "--max-price": options.max_price,
+        "--max-spend": options.max_spend,
+    }
+    for name, value in direct.items():
+        if value not in (None, [], ()):
+            raise ConfigError(
+                f"--gateway and {name} exclude each other: a gateway itself finds orchestrators,"
+                " signs and pays"
+            )
+
+
+def _trust(options: DirectOptions) -> TrustOptions:
+    from livepeer.client import TrustStore
+
+    if options.insecure and options.repin:
+        raise ConfigError("--insecure and --repin exclude each other: with --insecure none is kept")
+    return TrustOptions(
+        verify_tls=not options.insecure,
+        use_tofu=not options.no_tofu,
+        trust=TrustStore.for_user(repin=options.repin),
+    )
+
+
+def _headers(lines: Sequence[str] | None, option: str) -> dict[str, str]:
     """Headers from what was typed for `option`.
 
     Raises:
         ConfigError: One is not NAME:VALUE.
     """
-    from livepeer.client import ConfigError
-
     found: dict[str, str] = {}
     for line in lines or ():
         name, colon, value = line.partition(":")
@@ -209,3 +194,9 @@ def headers(lines: Sequence[str] | None, option: str) -> dict[str, str]:
             raise ConfigError(f"{option} must be NAME:VALUE")
         found[name.strip()] = value.strip()
     return found
+
+
+def _paying(key: LocalSigner) -> PaymentProvider:
+    from livepeer.client import TicketPayments
+
+    return TicketPayments(key)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ._common import failed
+from ._endings import failed
 
 if TYPE_CHECKING:
     from livepeer.client.media import (

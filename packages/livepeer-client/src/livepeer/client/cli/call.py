@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from . import _network as options  # noqa: TC001 - likewise
 from ._call_output import Printer
-from ._client import Gateway, MaxPrice, MaxSpend, client_of
-from ._common import quiet_end
+from ._endings import outcome
+from ._network import client_of
+from ._options import WayOptions, with_option_groups
 from ._show_call import CallDisplay
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ Fields: TypeAlias = Annotated[
 ]
 
 
+@with_option_groups
 def call(
     capability: Annotated[str, typer.Argument(help="The capability's registered name.")],
     payload: Annotated[
@@ -43,14 +44,8 @@ def call(
             show_default=False,
         ),
     ] = None,
-    gateway: Gateway = None,
-    orchestrator: options.Orchestrators = None,
-    discovery: options.Discovery = None,
-    discovery_header: options.DiscoveryHeaders = None,
-    signer: options.SignerURL = None,
-    signer_header: options.SignerHeaders = None,
-    access_token: options.Token = None,
-    key_file: options.KeyFile = None,
+    *,
+    where: WayOptions,
     route: Annotated[str, typer.Option(help="The runner's path.")] = "predict",
     form: Fields = None,
     body: Annotated[
@@ -65,11 +60,6 @@ def call(
         typer.Option(help="Write the answer to this file, as it comes.", show_default=False),
     ] = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that the runner has.")] = 60,
-    max_price: MaxPrice = None,
-    max_spend: MaxSpend = None,
-    insecure: options.Insecure = False,
-    no_tofu: options.NoTofu = False,
-    repin: options.Repin = False,
     as_json: Annotated[
         bool,
         typer.Option(
@@ -84,42 +74,13 @@ def call(
     0 when the call succeeded, 1 when it failed, 2 for a mistake in the command, 130 when it was
     interrupted.
     """
-    from livepeer.client import ClientError, ConfigError, InvalidJob, InvalidKey  # lazy: aiohttp
-
     from ._call_input import read_input
 
     printer = Printer(as_json=as_json, output=output)
-    try:
-        client = client_of(
-            gateway=gateway,
-            orchestrator=orchestrator,
-            discovery=discovery,
-            discovery_header=discovery_header,
-            signer=signer,
-            signer_header=signer_header,
-            access_token=access_token,
-            key_file=key_file,
-            max_price=max_price,
-            max_spend=max_spend,
-            insecure=insecure,
-            no_tofu=no_tofu,
-            repin=repin,
-        )
+    with outcome(printer.failed):
+        client = client_of(where)
         given = read_input(payload, form, body, content_type)
         asyncio.run(_call(client, capability, given, route, timeout, printer))
-    except (ConfigError, InvalidJob, InvalidKey) as error:
-        raise printer.failed(error, 2) from None
-    except ClientError as error:
-        raise printer.failed(error, 1) from None
-    except BrokenPipeError:
-        # Whoever read has enough.
-        raise quiet_end() from None
-    except OSError as error:
-        raise printer.failed(error, 1 if error.filename is None else 2) from None
-    except ValueError as error:
-        raise printer.failed(error, 2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 async def _call(

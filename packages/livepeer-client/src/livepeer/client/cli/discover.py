@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import _network as options
-from ._common import failed
+from ._endings import failed, outcome
+from ._network import network_of
+from ._options import AsJSON, DirectOptions, Timeout, with_option_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,13 +38,10 @@ class _Row:
     error: str | None = None
 
 
+@with_option_groups
 def discover(
-    orchestrator: options.Orchestrators = None,
-    discovery: options.Discovery = None,
-    discovery_header: options.DiscoveryHeaders = None,
-    signer: options.SignerURL = None,
-    signer_header: options.SignerHeaders = None,
-    access_token: options.Token = None,
+    *,
+    where: DirectOptions,
     caps: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,15 +52,11 @@ def discover(
             show_default=False,
         ),
     ] = None,
-    key_file: options.KeyFile = None,
     listed: Annotated[
         bool, typer.Option("--listed", help="Only print the list; ask no orchestrator.")
     ] = False,
-    insecure: options.Insecure = False,
-    no_tofu: options.NoTofu = False,
-    repin: options.Repin = False,
-    timeout: options.Timeout = 10.0,
-    as_json: options.AsJSON = False,
+    timeout: Timeout = 10.0,
+    as_json: AsJSON = False,
 ) -> None:
     """List orchestrators, and ask each by gRPC what it offers and at what price.
 
@@ -71,32 +65,21 @@ def discover(
     """
     # Before the library is loaded: it writes to standard error by itself.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    with options.outcome():
-        network = options.read_network(
-            orchestrators=orchestrator,
-            discovery=discovery,
-            discovery_headers=discovery_header,
-            signer=signer,
-            signer_headers=signer_header,
-            access_token=access_token,
-            key_file=key_file,
-            insecure=insecure,
-            no_tofu=no_tofu,
-            repin=repin,
-        )
+    with outcome():
+        network = network_of(where)
         queries = _queries(caps or (), listed=listed)
         rows = asyncio.run(_rows(network, queries, timeout, listed=listed))
-    if as_json:
-        typer.echo(json.dumps([_fields(row) for row in rows]))
-    else:
-        for row in rows:
-            for line in _lines(row):
-                typer.echo(line)
-    if all(row.error is not None for row in rows):
-        text = "no orchestrator answered" if rows else "there is no such orchestrator"
-        if rows and queries:
-            text += " with such an offer"
-        raise failed(LookupError(text), 1)
+        if as_json:
+            typer.echo(json.dumps([_fields(row) for row in rows]))
+        else:
+            for row in rows:
+                for line in _lines(row):
+                    typer.echo(line)
+        if all(row.error is not None for row in rows):
+            text = "no orchestrator answered" if rows else "there is no such orchestrator"
+            if rows and queries:
+                text += " with such an offer"
+            raise failed(LookupError(text), 1)
 
 
 def _queries(caps: Sequence[str], *, listed: bool) -> Sequence[CapabilityQuery]:
@@ -125,12 +108,7 @@ async def _rows(
 
         async def ask(url: str) -> OrchestratorInfo:
             return await get_orchestrator_info(
-                url,
-                signer=signer,
-                use_tofu=network.use_tofu,
-                verify_tls=network.verify_tls,
-                trust=network.trust,
-                timeout_s=timeout_s,
+                url, signer=signer, timeout_s=timeout_s, **network.trust
             )
 
         answers = zip(candidates, await ask_all(candidates, ask), strict=True)

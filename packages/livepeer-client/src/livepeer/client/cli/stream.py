@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from . import _network as options
-from ._client import Gateway, MaxPrice, MaxSpend, client_of
-from ._common import failed, read_json
+from ._endings import failed, outcome
+from ._json import read_json
+from ._network import client_of
+from ._options import WayOptions, with_option_groups
 from ._stream_ends import (
     Pictures,
     check_ends,
@@ -52,6 +53,7 @@ class _Request:
     duration_s: float | None
 
 
+@with_option_groups
 def stream(
     capability: Annotated[str, typer.Argument(help="The capability's registered name.")],
     input: Annotated[
@@ -70,14 +72,8 @@ def stream(
             help="Where what comes out goes: a file, a window of ffplay, mpv or VLC, or nowhere.",
         ),
     ] = "none",
-    gateway: Gateway = None,
-    orchestrator: options.Orchestrators = None,
-    discovery: options.Discovery = None,
-    discovery_header: options.DiscoveryHeaders = None,
-    signer: options.SignerURL = None,
-    signer_header: options.SignerHeaders = None,
-    access_token: options.Token = None,
-    key_file: options.KeyFile = None,
+    *,
+    where: WayOptions,
     params: Annotated[
         str, typer.Option(metavar="JSON", help="The stream's parameters: JSON, @FILE or -.")
     ] = "{}",
@@ -107,11 +103,6 @@ def stream(
         int | None,
         typer.Option(min=10_000, help="The most bits in a second of webcam and test."),
     ] = None,
-    max_price: MaxPrice = None,
-    max_spend: MaxSpend = None,
-    insecure: options.Insecure = False,
-    no_tofu: options.NoTofu = False,
-    repin: options.Repin = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print what it came to as one JSON object.")
     ] = False,
@@ -124,7 +115,7 @@ def stream(
     when all of it came through, 1 when something failed, 2 for a mistake in the command, 130 when
     a file was interrupted, 143 when it was terminated.
     """
-    try:
+    with outcome():
         request = _Request(
             capability=capability,
             input=input,
@@ -137,34 +128,17 @@ def stream(
             duration_s=duration,
         )
         _check(request)
-    except (OSError, ValueError) as error:
-        raise failed(error, 2) from None
-    need_media()
-    with options.outcome():
-        client = client_of(
-            gateway=gateway,
-            orchestrator=orchestrator,
-            discovery=discovery,
-            discovery_header=discovery_header,
-            signer=signer,
-            signer_header=signer_header,
-            access_token=access_token,
-            key_file=key_file,
-            max_price=max_price,
-            max_spend=max_spend,
-            insecure=insecure,
-            no_tofu=no_tofu,
-            repin=repin,
-        )
+        need_media()
+        client = client_of(where)
         try:
             summary, recorded = _run(request, client)
         finally:
             # Also of a stream that failed.
             if client.spent:
                 say(f"paid: {client.spent} wei")
-    file = output if is_file(output) else None
-    status = report(summary, file=file, recorded=recorded, paid=client.spent, as_json=as_json)
-    raise typer.Exit(status)
+        file = output if is_file(output) else None
+        status = report(summary, file=file, recorded=recorded, paid=client.spent, as_json=as_json)
+        raise typer.Exit(status)
 
 
 def _check(request: _Request) -> None:

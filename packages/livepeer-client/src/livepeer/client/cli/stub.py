@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from . import _network as options  # noqa: TC001 - Typer reads the annotations
-from ._client import Gateway, MaxPrice, MaxSpend, client_of
-from ._common import failed
+from ._endings import outcome
+from ._network import client_of
+from ._options import WayOptions, with_option_groups
 from ._stub_schema import plan_stub
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from ._stub_schema import Schema
 
-_TIMEOUT_S: Final = 10.0
 _MAX_BYTES: Final = 16 * 1024 * 1024
 
 
+@with_option_groups
 def stub(
     capability: Annotated[
         str | None,
@@ -42,16 +42,8 @@ def stub(
             show_default=False,
         ),
     ] = None,
-    gateway: Gateway = None,
-    orchestrator: options.Orchestrators = None,
-    discovery: options.Discovery = None,
-    discovery_header: options.DiscoveryHeaders = None,
-    signer: options.SignerURL = None,
-    signer_header: options.SignerHeaders = None,
-    access_token: options.Token = None,
-    key_file: options.KeyFile = None,
-    max_price: MaxPrice = None,
-    max_spend: MaxSpend = None,
+    *,
+    where: WayOptions,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -59,9 +51,6 @@ def stub(
         ),
     ] = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that the runner has.")] = 10,
-    insecure: options.Insecure = False,
-    no_tofu: options.NoTofu = False,
-    repin: options.Repin = False,
 ) -> None:
     """Write Pydantic models of what a capability takes and gives, and a constant to call it with.
 
@@ -69,40 +58,15 @@ def stub(
     /schema answers, or its URL. The exit status is 0 when the module was written, 1 when something
     failed, 2 for a mistake in the command.
     """
-    from livepeer.client import ClientError, ConfigError, InvalidJob, InvalidKey  # lazy: aiohttp
-
-    try:
+    with outcome():
         if schema is not None:
             described, told_by = _from_place(schema, timeout), _shown(schema)
         else:
             if capability is None:
                 raise ValueError("give the capability's name, or --schema FILE or URL")
-            client = client_of(
-                gateway=gateway,
-                orchestrator=orchestrator,
-                discovery=discovery,
-                discovery_header=discovery_header,
-                signer=signer,
-                signer_header=signer_header,
-                access_token=access_token,
-                key_file=key_file,
-                max_price=max_price,
-                max_spend=max_spend,
-                insecure=insecure,
-                no_tofu=no_tofu,
-                repin=repin,
-            )
-            described = asyncio.run(_from_network(client, capability, timeout))
+            described = asyncio.run(_from_network(client_of(where), capability, timeout))
             told_by = "the network"
         _write(described, capability, told_by, output)
-    except (ConfigError, InvalidJob, InvalidKey) as error:
-        raise failed(error, 2) from None
-    except ClientError as error:
-        raise failed(error, 1) from None
-    except (OSError, ValueError) as error:
-        raise failed(error, 2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
 
 
 def _write(described: Schema, capability: str | None, told_by: str, output: Path | None) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import _network as options
-from ._common import failed
+from ._endings import failed, outcome
+from ._network import network_of
+from ._options import AsJSON, DirectOptions, Timeout, with_option_groups
 
 if TYPE_CHECKING:
     from livepeer.client import Candidate, ClientError, JobToken
@@ -17,48 +18,30 @@ if TYPE_CHECKING:
     from ._network import Network
 
 
+@with_option_groups
 def token(
     capability: Annotated[str, typer.Argument(help="The capability's registered name.")],
-    orchestrator: options.Orchestrators = None,
-    discovery: options.Discovery = None,
-    discovery_header: options.DiscoveryHeaders = None,
-    signer: options.SignerURL = None,
-    signer_header: options.SignerHeaders = None,
-    access_token: options.Token = None,
-    key_file: options.KeyFile = None,
-    insecure: options.Insecure = False,
-    no_tofu: options.NoTofu = False,
-    repin: options.Repin = False,
-    timeout: options.Timeout = 10.0,
-    as_json: options.AsJSON = False,
+    *,
+    where: DirectOptions,
+    timeout: Timeout = 10.0,
+    as_json: AsJSON = False,
 ) -> None:
     """Ask orchestrators for their terms: the price, the sender's balance, the free slots.
 
     The exit status is 0 when one of them offers the capability, 1 when none does, 2 for a mistake
     in the command.
     """
-    with options.outcome():
-        network = options.read_network(
-            orchestrators=orchestrator,
-            discovery=discovery,
-            discovery_headers=discovery_header,
-            signer=signer,
-            signer_headers=signer_header,
-            access_token=access_token,
-            key_file=key_file,
-            insecure=insecure,
-            no_tofu=no_tofu,
-            repin=repin,
-        )
+    with outcome():
+        network = network_of(where)
         asked = asyncio.run(_ask(network, capability, timeout))
-    if as_json:
-        typer.echo(json.dumps([_fields(candidate, terms) for candidate, terms in asked]))
-    else:
-        for candidate, terms in asked:
-            typer.echo(_line(candidate, terms))
-    if not any(_offered(terms) for _, terms in asked):
-        text = f"none of {len(asked)} orchestrators offers {capability!r} at the moment"
-        raise failed(LookupError(text), 1)
+        if as_json:
+            typer.echo(json.dumps([_fields(candidate, terms) for candidate, terms in asked]))
+        else:
+            for candidate, terms in asked:
+                typer.echo(_line(candidate, terms))
+        if not any(_offered(terms) for _, terms in asked):
+            text = f"none of {len(asked)} orchestrators offers {capability!r} at the moment"
+            raise failed(LookupError(text), 1)
 
 
 async def _ask(
@@ -70,9 +53,8 @@ async def _ask(
 
     from ._asking import ask_all
 
-    http = HTTP(verify_tls=network.verify_tls, use_tofu=network.use_tofu, trust=network.trust)
     try:
-        async with http:
+        async with HTTP(**network.trust) as http:
             signer = await network.signer()
             # Before the time of an orchestrator runs.
             await signer.token_credentials()

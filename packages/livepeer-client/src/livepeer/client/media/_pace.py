@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from livepeer.client._streams.closing import unless
 from livepeer.client.errors import StreamLost
 from livepeer.trickle.aio import cancel_and_wait
 
@@ -44,7 +45,6 @@ class Pace:
         # When the last segments begin, and how many there were before them.
         self._starts: deque[int] = deque(maxlen=_REMEMBERED)
         self._begun = 0
-        self._read_to = -1
         self._counts: object = None
 
     async def begin(self, session: StreamSession | None, unit: AccessUnit | None) -> None:
@@ -56,7 +56,7 @@ class Pace:
         if session is not self._session:
             self._session = session
             self._starts.clear()
-            self._begun, self._read_to, self.out_pts = 0, -1, -1
+            self._begun, self.out_pts, self._counts = 0, -1, None
         if unit is not None:
             self._starts.append(min(unit.pts, unit.dts))
         self._begun += 1
@@ -73,11 +73,9 @@ class Pace:
         reading = asyncio.create_task(self._reach(self._begun - 1), name="the last segment")
         ended = asyncio.create_task(session.ended(), name="end of a session")
         try:
-            await asyncio.wait((reading, ended), return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
+            await unless(ended, reading)
         finally:
-            await cancel_and_wait(reading, ended)
+            await cancel_and_wait(ended)
 
     def release(self) -> None:
         """Let nobody wait any more."""
@@ -85,11 +83,8 @@ class Pace:
         self.moved.set()
 
     def hear(self, event: dict[str, JSONValue]) -> None:
-        """Take what a runner says of its statistics."""
-        read_to = event.get("last_segment_in")
-        if isinstance(read_to, int):
-            self._read_to = max(self._read_to, read_to)
-        counts = [event.get(name) for name in _COUNTS]
+        """Take what a runner says of its statistics, be it that of a session before."""
+        counts = [self._read_to, *(event.get(name) for name in _COUNTS)]
         if counts != self._counts:
             self._counts = counts
             self.moved.set()
@@ -109,3 +104,7 @@ class Pace:
         shown = bisect_right(self._starts, self.out_pts)
         by_output = self._begun - len(self._starts) + shown - 1 if shown else -1
         return max(self._read_to + 1, by_output)
+
+    @property
+    def _read_to(self) -> int:
+        return -1 if self._session is None else self._session.read_to

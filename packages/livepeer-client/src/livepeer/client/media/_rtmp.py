@@ -7,18 +7,21 @@ package around it, which it does not need.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import av
 from av.error import FFmpegError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from av.audio.stream import AudioStream
     from av.container import InputContainer, OutputContainer
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 URL: Final = "LIVEPEER_RTMP_URL"
 """By the environment, and not among the arguments, which everybody on the machine can read."""
+
+STUCK: Final = 1
+"""The exit status when the server took nothing for too long; of a failure that has no words."""
 
 _AGAIN_S: Final = 0.3
 _CONNECT_S: Final = 10.0
@@ -37,14 +43,16 @@ _PROMPT: Final = {"flush_packets": "1", "max_interleave_delta": "300000"}
 _LOOK: Final = {"analyzeduration": "2000000"}
 
 
-def push(url: str) -> None:
-    """From standard input to the server."""
+def push(url: str, take_s: float) -> None:
+    """From standard input to the server, which may take nothing for `take_s`."""
     options = {**_PROMPT, "flvflags": "no_duration_filesize"}
     with (
         av.open("pipe:0", format="mpegts", options=_LOOK) as source,
         av.open(url, "w", format="flv", options=options) as target,
     ):
-        _copy(source, target, time.monotonic() + _REFUSED_S)
+        _copy(source, target, time.monotonic() + _REFUSED_S, take_s)
+        with _limited(take_s):
+            target.close()
 
 
 def pull(url: str, patience_s: float) -> None:
@@ -78,7 +86,26 @@ def _begin(target: OutputContainer, deadline: float) -> None:
             time.sleep(_AGAIN_S)
 
 
-def _copy(source: InputContainer, target: OutputContainer, deadline: float = 0.0) -> None:
+@contextmanager
+def _limited(seconds: float) -> Generator[None]:
+    """End this process when what is within takes longer; with 0 it may take for ever.
+
+    By a thread that is not Python's: PyAV may hold the interpreter.
+    """
+    if not seconds:
+        yield
+        return
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _copy(
+    source: InputContainer, target: OutputContainer, deadline: float = 0.0, take_s: float = 0.0
+) -> None:
     streams: list[VideoStream | AudioStream] = [
         *source.streams.video[:1],
         *source.streams.audio[:1],
@@ -87,10 +114,12 @@ def _copy(source: InputContainer, target: OutputContainer, deadline: float = 0.0
     add = cast("Callable[[Stream], Stream]", target.add_stream_from_template)  # pyright: ignore[reportUnknownMemberType]
     mux = cast("Callable[[object], None]", target.mux_one)  # pyright: ignore[reportUnknownMemberType]
     outputs = {stream.index: add(stream) for stream in streams}
-    _begin(target, deadline)
+    with _limited(take_s):
+        _begin(target, deadline)
     for packet in _packets(source, streams):
         packet.stream = outputs[packet.stream.index]
-        mux(packet)
+        with _limited(take_s):
+            mux(packet)
 
 
 def _packets(
@@ -126,16 +155,16 @@ def _wait_for_end() -> None:
     os._exit(1)
 
 
-def main(way: str, patience_s: str = "0") -> int:
-    """Do it; the exit status."""
+def main(way: str, limit_s: str) -> int:
+    """Do it; the exit status. The limit is for a server that takes, or gives, nothing."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it as well, and ends us
     url = os.environ.pop(URL)
     try:
         if way == "push":
-            push(url)
+            push(url, float(limit_s))
         else:
             _end_with_parent()
-            pull(url, float(patience_s))
+            pull(url, float(limit_s))
     except (FFmpegError, OSError, ValueError) as error:
         sys.stderr.write(getattr(error, "strerror", None) or type(error).__name__)
         return 1

@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
+from livepeer.trickle.media.clock import TICKS_PER_S, seconds
+
 from .source import START
 
 if TYPE_CHECKING:
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from livepeer.client._streams.ends import Reconnected
     from livepeer.trickle.media import AccessUnit, Kind
 
-_TICKS: Final = 90_000
-_TICKS_PER_MS: Final = 90
+_TICKS_PER_MS: Final = TICKS_PER_S // 1000
 # Of a stream without an end; an hour or so.
 _REMEMBERED: Final = 100_000
 _AWAITED: Final = 10_000
@@ -93,12 +94,10 @@ class Tally:
     Attributes:
         frames_in: Frames that went in.
         frames_out: Frames that came out.
-        out_pts: The latest presentation time of anything that came out, in ticks; -1 before.
     """
 
     def __init__(self, lead: Kind) -> None:
         self.frames_in = self.frames_out = 0
-        self.out_pts = -1
         self._lead = lead
         # By milliseconds, which is what RTMP keeps of a time.
         self._sent: dict[int, float] = {}
@@ -117,14 +116,13 @@ class Tally:
             del self._sent[next(iter(self._sent))]
         self.frames_in += 1
         return Progress(
-            sent_s=(unit.dts - START) / _TICKS,
+            sent_s=seconds(unit.dts - START),
             frames_in=self.frames_in,
             frames_out=self.frames_out,
         )
 
     def count_out(self, unit: AccessUnit, at: float) -> None:
         """Count a unit that came out at `at`, by the monotonic clock."""
-        self.out_pts = max(self.out_pts, unit.pts)
         if unit.kind != self._lead:
             return
         self.frames_out += 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from livepeer.trickle.media.clock import seconds
+
 if TYPE_CHECKING:
     from livepeer.client._streams.session import StreamSession
     from livepeer.trickle.media import AccessUnit
-
-_TICKS = 90_000
 
 
 class WallClock:
@@ -34,4 +34,4 @@ class WallClock:
         if self._begun is None or before is not self._session:
             self._begun = now, unit.dts
         begin, first = self._begun
-        await asyncio.sleep(max(begin + (unit.dts - first) / _TICKS - now, 0))
+        await asyncio.sleep(max(begin + seconds(unit.dts - first) - now, 0))

@@ -9,7 +9,7 @@ import av
 from av.error import FFmpegError
 
 from livepeer.trickle.errors import MediaError
-from livepeer.trickle.media import AccessUnit, Kind, VideoFrame
+from livepeer.trickle.media import TIME_BASE, AccessUnit, Kind, VideoFrame
 
 from .coding import FrameCoder
 from .source import START
@@ -78,7 +78,7 @@ class Webcam:
                 if raw.pts is None or raw.time_base is None:
                     continue
                 first = raw.pts if first is None else first
-                raw.pts += round(START / 90_000 / raw.time_base) - first
+                raw.pts += round(START * TIME_BASE / raw.time_base) - first
                 yield from self._coder.code(VideoFrame(raw))
         except FFmpegError as error:
             raise MediaError(f"{self.name} gives no pictures any more: {error}") from error

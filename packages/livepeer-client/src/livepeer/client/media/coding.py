@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 
@@ -17,6 +17,7 @@ from livepeer.trickle.media import (
     VideoFrame,
     to_ticks,
 )
+from livepeer.trickle.media.clock import TICKS_PER_S, WRAP, seconds
 
 from .config import VideoOutputConfig
 from .source import START
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 Frame: TypeAlias = "VideoFrame | AudioFrame | av.VideoFrame | av.AudioFrame | NDArray[np.uint8]"
 """A picture as an array of uint8: (height, width, 3) for RGB, (height, width, 4) for RGBA,
 (height, width) for gray; or a frame of ours or of PyAV."""
-
-
-_TICKS_PER_S: Final = 90_000
-_CLOCK_END: Final = 2**33
 
 
 class FrameCoder:
@@ -48,7 +45,7 @@ class FrameCoder:
         self._video = VideoEncoder(self._config.encoder())
         self._audio = AudioEncoder(self._config.encoder())
         self._rate = Fraction(self._config.fps).limit_denominator(1001)
-        self._step = 90_000 / self._config.fps
+        self._step = TICKS_PER_S / self._config.fps
         self._counted = 0
         self._last: dict[Kind, int] = {}
 
@@ -96,13 +93,13 @@ class FrameCoder:
         last = self._last.get(kind)
         if last is not None and ticks <= last:
             raise ValueError(
-                f"pts is {ticks / _TICKS_PER_S:.6f} s, and the one before it"
-                f" {last / _TICKS_PER_S:.6f} s: times have to rise"
+                f"pts is {seconds(ticks):.6f} s, and the one before it"
+                f" {seconds(last):.6f} s: times have to rise"
             )
-        if not 0 <= ticks < _CLOCK_END:
+        if not 0 <= ticks < WRAP:
             raise ValueError(
-                f"pts is {ticks / _TICKS_PER_S:.6f} s: it is from 0 to"
-                f" {_CLOCK_END / _TICKS_PER_S:.0f} s, the 33 bits that a transport stream has"
+                f"pts is {seconds(ticks):.6f} s: it is from 0 to"
+                f" {seconds(WRAP):.0f} s, the 33 bits that a transport stream has"
             )
 
     def _picture(self, frame: Frame, pts: int | None, format: str | None) -> VideoFrame:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import av
 
 from livepeer.trickle.media import AccessUnit, AudioFrame, Kind
+from livepeer.trickle.media.clock import ticks
 
 from ._patience import Patience
 from ._wall import WallClock
@@ -21,7 +22,6 @@ from .upload import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from livepeer.client._streams.live import StreamJob
 
@@ -87,7 +87,7 @@ class FramePublisher:
         For `pts`, where pictures come when they come and not at a steady rate.
         """
         self._began = time.monotonic() if self._began is None else self._began
-        return START + round((time.monotonic() - self._began) * 90_000)
+        return START + ticks(time.monotonic() - self._began)
 
     async def write(
         self, frame: Frame, pts: int | None = None, *, format: str | None = None
@@ -169,22 +169,17 @@ class FramePublisher:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._upload is None:
             self._thread.shutdown(wait=False)
             return
         try:
-            if error is None and self._job.end is None and self._upload.session is not None:
+            if kind is None and self._job.end is None and self._upload.session is not None:
                 await self._finish(self._upload)
         finally:
             self._thread.shutdown(wait=False)
             try:
-                await self._upload.__aexit__(kind, error, trace)
+                await self._upload.__aexit__(kind)
             finally:
                 if self._patience is not None:
                     await self._patience.close()

@@ -13,13 +13,10 @@ from urllib.parse import urlsplit
 
 from livepeer.client.errors import StreamLost
 
-from ._rtmp import URL
+from ._rtmp import STUCK, URL
 
 if TYPE_CHECKING:
     from livepeer.trickle.media import Piece
-
-TAKE_S: Final = 15.0
-"""For how long a media server may take nothing."""
 
 END_S: Final = 10.0
 """How long it has to take the rest at the end."""
@@ -30,32 +27,40 @@ PATIENCE_S: Final = 30.0
 _READ_BYTES: Final = 64 * 1024
 
 
+class ServerSilent(StreamLost):
+    """A media server is there, and takes nothing: it will not do so any more."""
+
+
 class RTMPPush:
     """Pushes MPEG-TS, as it comes, to an RTMP server; H.264 and AAC are passed on as they are.
 
     Args:
         url: Where to; it may hold a key, and is in no message.
+        take_s: For how long the server may take nothing.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, take_s: float) -> None:
         self._url = url
+        self._take_s = take_s
         self._process: Process | None = None
 
     async def put(self, piece: Piece) -> bool:
         """Write a piece.
 
         Raises:
-            StreamLost: The server is not there, refused, or takes nothing any more.
+            ServerSilent: The server takes nothing any more.
+            StreamLost: It is not there, or refused.
         """
         if self._process is None:
-            self._process = await _start(self._url, "push", stdin=PIPE, stdout=DEVNULL)
+            limit = str(self._take_s)
+            self._process = await _start(self._url, "push", limit, stdin=PIPE, stdout=DEVNULL)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(piece.data)
-            async with asyncio.timeout(TAKE_S):
+            async with asyncio.timeout(self._take_s):
                 await self._process.stdin.drain()
         except TimeoutError:
-            raise self._lost(f"it took nothing for {TAKE_S:g} s") from None
+            raise self._lost("") from None
         except (BrokenPipeError, ConnectionResetError):
             raise self._lost(await _words(self._process)) from None
         return True
@@ -89,8 +94,10 @@ class RTMPPush:
         if process.returncode:
             raise self._lost(words)
 
-    def _lost(self, why: str) -> StreamLost:
-        return StreamLost(
+    def _lost(self, words: str) -> StreamLost:
+        kind = StreamLost if words else ServerSilent
+        why = words or f"it took nothing for {self._take_s:g} s"
+        return kind(
             f"the gateway's media server does not take the stream: {why}", url=_host(self._url)
         )
 
@@ -173,11 +180,14 @@ async def _start(url: str, *arguments: str, stdin: int, stdout: int) -> Process:
 
 
 async def _words(process: Process) -> str:
-    """Wait for the end of a process; what it said."""
+    """Wait for the end of a process; what it said, nothing where the server was silent."""
     assert process.stderr is not None
     said = await process.stderr.read(_READ_BYTES)
     await process.wait()
-    return said.decode(errors="replace").strip() or f"it ended with status {process.returncode}"
+    words = said.decode(errors="replace").strip()
+    if not words and process.returncode != STUCK:
+        return f"it ended with status {process.returncode}"
+    return words
 
 
 async def _end(process: Process) -> None:

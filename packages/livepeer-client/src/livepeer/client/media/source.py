@@ -28,6 +28,7 @@ from livepeer.trickle.media import (
     is_adts,
     to_ticks,
 )
+from livepeer.trickle.media.clock import TICKS_PER_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     _Filter = Callable[[av.Packet[Stream] | None], list[av.Packet[Stream]]]
 
-START: Final = 90_000
+START: Final = TICKS_PER_S
 """Where the file's beginning lies on the stream's clock, in ticks: one second, so that what comes
 before it (pictures decoded ahead, sound that primes a decoder) has no negative time."""
 
@@ -93,7 +94,7 @@ class MediaSource:
         duration = self._container.duration
         self.duration_s = duration / av.time_base if duration else None
         start = self._container.start_time or 0
-        self._shift = START - round(start * 90_000 / av.time_base)
+        self._shift = START - round(start * TICKS_PER_S / av.time_base)
 
     def __iter__(self) -> Iterator[AccessUnit]:
         """Access units; blocks while it reads, decodes and encodes.

@@ -11,6 +11,7 @@ from livepeer.client._streams.byoc import BYOCJob
 from livepeer.client.errors import ClientError, StreamLost
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.errors import MediaError
+from livepeer.trickle.media.clock import seconds
 
 from ._pace import Pace
 from ._tally import Tally
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from .sources import Source
 
 _BATCH: Final = 16
-_TICKS: Final = 90_000
 _SINK_S: Final = 5.0
 _STOPPED_S: Final = 2.0
 # How long the rest may take to get here from a session that is over.
@@ -199,7 +199,7 @@ class Transfer:
                 return
             for unit in batch:
                 first = unit.dts if first is None else first
-                if self._limit_s is not None and unit.dts - first >= self._limit_s * _TICKS:
+                if self._limit_s is not None and seconds(unit.dts - first) >= self._limit_s:
                     return
                 if not self._fast:
                     await clock.reach(unit, None if self._upload is None else self._upload.session)

@@ -7,17 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
+from livepeer.client._streams.closing import unless
 from livepeer.client.errors import StreamError, StreamLost
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.errors import ChannelError, SegmentError, TrickleError
 from livepeer.trickle.media import Piece, Segmenter
 
 from ._bridge import Bridge
+from .rtmp import ServerSilent
 from .ways import Way, open_way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
-    from types import TracebackType
 
     from livepeer.client._streams.live import StreamJob
     from livepeer.client._streams.session import StreamSession
@@ -169,17 +170,12 @@ class Upload:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             await self.close()
         except (TrickleError, StreamLost):
             # What ended the context says more than what followed from it, and so does the job.
-            if error is None and self._job.end is None:
+            if kind is None and self._job.end is None:
                 raise
 
     async def _put(self, bridge: Bridge, flow: _Flow, unit: AccessUnit) -> bool:
@@ -301,13 +297,9 @@ class _Flow:
 
     async def _within(self, writing: Coroutine[None, None, bool]) -> bool:
         """Write for as long as the session stands; an orchestrator may go silent."""
-        task = asyncio.ensure_future(writing)
         try:
-            await asyncio.wait((task, self._ended), return_when=asyncio.FIRST_COMPLETED)
-            return task.done() and task.result()
-        except ChannelError as error:
+            return await unless(self._ended, writing) or False
+        except (ChannelError, ServerSilent) as error:
             self.session.report(error)
             await self._ended
             return False
-        finally:
-            await cancel_and_wait(task)

@@ -23,7 +23,8 @@ class Way(Protocol):
 
         Raises:
             ChannelError: The channel as a whole failed.
-            StreamLost: The gateway's media server did.
+            ServerSilent: The gateway's media server takes nothing.
+            StreamLost: It is not there, or refused.
         """
         ...
 
@@ -43,7 +44,7 @@ def open_way(session: StreamSession) -> Way:
         StreamError: It has none; the text says where there is one.
     """
     if session.urls.control is None and session.media.rtmp:
-        return RTMPPush(session.media.rtmp)
+        return RTMPPush(session.media.rtmp, take_s=session.media_silent_s)
     return _TrickleWay(session.publisher())
 
 

@@ -10,12 +10,19 @@ import signal
 import socket
 import sys
 import threading
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from livepeer.runner._isolation.faults import sendable
+from livepeer.runner._isolation.messages import Failed
+
+if TYPE_CHECKING:
+    from livepeer.runner._isolation.channel import Channel
 
 BROKEN: Final = 70
 """The status of a process that nobody is left to work for, or that cannot go on."""
 
 _PR_SET_PDEATHSIG: Final = 1
+_FLUSH_S: Final = 1.0
 
 
 def connect(socket_fd: int, other_fds: tuple[int, ...], parent: int) -> socket.socket:
@@ -33,6 +40,12 @@ def connect(socket_fd: int, other_fds: tuple[int, ...], parent: int) -> socket.s
     runner = socket.socket(fileno=socket_fd)
     threading.Thread(target=_end_with_peer, args=(runner,), name="runner", daemon=True).start()
     return runner
+
+
+def tell_failure(channel: Channel[Any], reason: str, *, definition: bool = False) -> None:
+    """Say why this process ends, and wait until that is out; arguments as for `Failed`."""
+    channel.send(Failed(sendable(reason), definition))
+    channel.flush(_FLUSH_S)
 
 
 def end_with(parent: int) -> None:

@@ -76,15 +76,16 @@ class FrameCall:
         if inspect.isawaitable(result):
             result = await result
         if isinstance(result, AsyncIterator):
+            items = cast("AsyncIterator[object]", result)
             try:
-                async for item in cast("AsyncIterator[object]", result):
+                async for item in items:
                     self.deliver(item)
                     self.answer.flush()
                     while self.answer.full:  # noqa: ASYNC110 - a thread takes them
                         await asyncio.sleep(_ROOM_POLL_S)
             finally:
-                if inspect.isasyncgen(result):
-                    await result.aclose()
+                if inspect.isasyncgen(items):
+                    await items.aclose()
         elif isinstance(result, Iterator):
             self.deliver_each(cast("Iterator[object]", result))
         else:
@@ -212,7 +213,7 @@ class AuthorThread:
             elif isinstance(result, Iterator):
                 call.context.run(call.deliver_each, cast("Iterator[object]", result))
             elif isinstance(result, (Awaitable, AsyncIterator)):
-                self._await(call, result)
+                self._await(call, cast("object", result))
                 return
             else:
                 call.deliver(result)

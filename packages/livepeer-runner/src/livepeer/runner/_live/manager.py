@@ -10,6 +10,7 @@ from livepeer.runner._allocator import give_back
 from livepeer.runner._live.closings import Closings
 from livepeer.runner._live.finite import refuse_not_finite
 from livepeer.runner._live.outlet import ChannelOutlet
+from livepeer.runner._live.reports import StopReason
 from livepeer.runner._live.session import Session
 from livepeer.runner._logs import logged_as
 from livepeer.runner._stream import Stream
@@ -57,7 +58,7 @@ class SessionManager:
         self._http: aiohttp.ClientSession | None = None
         self._sessions: dict[str, Session] = {}
         self._starting: set[str] = set()
-        self._stop_wanted: dict[str, str] = {}
+        self._stop_wanted: dict[str, StopReason] = {}
         self._closings = Closings(settings.stop_timeout_s)
 
     @property
@@ -73,7 +74,8 @@ class SessionManager:
 
     async def close(self) -> None:
         """End every session, and unload the model."""
-        await self._stop([*self._sessions, *self._starting], "the runner stops")
+        why = StopReason("the runner stops", draining=True)
+        await self._stop([*self._sessions, *self._starting], why)
         try:
             await self._host.close()
         finally:
@@ -107,14 +109,14 @@ class SessionManager:
             # It may come late, and be about one that ended long ago.
             _log.warning("a stop without an id ends none of %d streams: %s", len(names), reason)
             return
-        await self._stop(names, reason)
+        await self._stop(names, StopReason(reason))
 
-    async def _stop(self, names: Sequence[str], reason: str) -> None:
+    async def _stop(self, names: Sequence[str], why: StopReason) -> None:
         # One that begins is stopped as soon as it has begun.
-        self._stop_wanted.update({name: reason for name in names if name in self._starting})
+        self._stop_wanted.update({name: why for name in names if name in self._starting})
         sessions = [self._sessions[name] for name in names if name in self._sessions]
         # An id is free again when its session has ended: both would use the same channels.
-        await asyncio.gather(*(session.stop(reason) for session in sessions))
+        await asyncio.gather(*(session.stop(why) for session in sessions))
         for session in sessions:
             self._forget(session)
 
@@ -134,9 +136,9 @@ class SessionManager:
             self._metrics.add(session.stats)
         finally:
             self._starting.discard(stream_id)
-            reason = self._stop_wanted.pop(stream_id, None)
-        if reason is not None:
-            await self._stop([stream_id], reason)
+            wanted = self._stop_wanted.pop(stream_id, None)
+        if wanted is not None:
+            await self._stop([stream_id], wanted)
 
     async def _make(self, stream_id: str, channels: Channels) -> Session:
         assert self._http is not None

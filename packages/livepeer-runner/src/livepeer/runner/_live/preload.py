@@ -56,7 +56,7 @@ def _functions(cls: type[LivePipeline]) -> Generator[FunctionType]:
 def _function(value: object) -> FunctionType | None:
     """The author's function, below what wraps it; objects of other kinds are not even touched."""
     if isinstance(value, (staticmethod, classmethod)):
-        value = cast("object", value.__func__)
+        value = cast("staticmethod[..., object]", value).__func__
     if type(value) is not FunctionType:
         return None
     try:

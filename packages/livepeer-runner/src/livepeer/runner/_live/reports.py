@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from livepeer.runner._live.status import now_ms
 from livepeer.runner.errors import InvalidParams
@@ -24,6 +24,18 @@ MAX_TEXT = 2000
 """Longest text of an error, in characters: some exceptions carry a whole array."""
 
 _MAX_FAULTS = 32
+
+
+class StopReason(NamedTuple):
+    """Why a session is stopped.
+
+    Attributes:
+        reason: In words.
+        draining: The runner itself goes: the caller was not done, and may go on at another.
+    """
+
+    reason: str
+    draining: bool = False
 
 
 class Reports:
@@ -77,9 +89,9 @@ class Reports:
         """The media has ended: how many segments there are, and what was counted."""
         self.tell("end_of_stream", segments=segments, **self._counts())
 
-    def last(self, reason: str) -> list[Mapping[str, object]]:
+    def last(self, why: StopReason) -> list[Mapping[str, object]]:
         """The events that end the session."""
-        return [self._event("stats", self._counts()), self._event("stop", {"reason": reason})]
+        return [self._event("stats", self._counts()), self._event("stop", why._asdict())]
 
     def repeated(
         self, settings: Settings, away: Callable[[], str | None] | None

@@ -10,7 +10,7 @@ from livepeer.runner._live.calling import call_hook
 from livepeer.runner._live.control import Control
 from livepeer.runner._live.output import Output
 from livepeer.runner._live.relay import Relay
-from livepeer.runner._live.reports import Reports, shortened
+from livepeer.runner._live.reports import Reports, StopReason, shortened
 from livepeer.runner._live.stats import SessionStats
 from livepeer.runner._live.status import StreamStatus
 from livepeer.runner._live.transform import Media, Transform
@@ -120,13 +120,13 @@ class Session:
         """
         await self._updates.run(params)
 
-    async def stop(self, reason: str) -> None:
+    async def stop(self, why: StopReason) -> None:
         """End everything, in order: media, `on_stream_stop`, what it emitted, channels.
 
         Takes no longer than `stop_timeout_s`. Idempotent, and whole even when the caller gives up
         waiting.
         """
-        await asyncio.shield(self._stop(reason))
+        await asyncio.shield(self._stop(why))
 
     def _begin(self, params: Mapping[str, Any]) -> None:
         self._reports.tell("start")
@@ -154,16 +154,16 @@ class Session:
         self._reports.updated(params)
         self._reports.tell("params_update", params=dict(params))
 
-    def _stop(self, reason: str) -> asyncio.Task[None]:
+    def _stop(self, why: StopReason) -> asyncio.Task[None]:
         if self._stopping is None:
             # The request that stops it is about no stream.
             with logged_as(self.stream_id):
-                _log.info("stream %s ends: %s", self.stream_id, shortened(reason))
-                self._stopping = asyncio.create_task(self._end(reason), name="stop")
+                _log.info("stream %s ends: %s", self.stream_id, shortened(why.reason))
+                self._stopping = asyncio.create_task(self._end(why), name="stop")
             self._stopping.add_done_callback(lambda _: self._ended())
         return self._stopping
 
-    async def _end(self, reason: str | None = None) -> None:
+    async def _end(self, why: StopReason | None = None) -> None:
         """End what there is; with a reason, and with events, what has begun to work."""
         limit, now = self._settings.stop_timeout_s, asyncio.get_running_loop().time
         began = now()
@@ -180,7 +180,7 @@ class Session:
                 await self._stop_hooks(began + limit * _HOOK_SHARE - now())
         finally:
             # Whatever happened: the next stream needs what this one holds.
-            last = [] if reason is None else self._reports.last(reason)
+            last = [] if why is None else self._reports.last(why)
             await self._let_go(began + limit * _CHANNELS_SHARE - now(), last)
 
     async def _stop_hooks(self, limit_s: float) -> None:
@@ -237,7 +237,7 @@ class Session:
 
     async def _watch_caller(self, control: Control) -> None:
         """End the session when the caller is gone; nobody else notices."""
-        self._stop(await self._until_gone(control))
+        self._stop(StopReason(await self._until_gone(control)))
 
     async def _until_gone(self, control: Control) -> str:
         reading = asyncio.create_task(control.run(), name="control")

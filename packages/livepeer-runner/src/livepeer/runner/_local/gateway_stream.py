@@ -21,6 +21,7 @@ from .session import Channels, Session
 from .stream_state import StreamState
 
 if TYPE_CHECKING:
+    from .jobs import JobRequest
     from .offers import Offer
 
 logger = logging.getLogger("livepeer.runner.local")
@@ -48,13 +49,7 @@ class GatewayStream(StreamState):
     async def stop(self, body: bytes) -> bytes:
         """Stop at the orchestrator; the runner's answer, or b"" when it was not reached."""
         settings = self.orchestrators.settings
-        job = replace(
-            self.job.request,
-            id="",
-            request=json.dumps({"stream_id": self.id}, separators=(",", ":")),
-            parameters="",
-            timeout_seconds=settings.stop_timeout_s,
-        )
+        job = self._about("", settings.stop_timeout_s)
         try:
             offer = await self.orchestrators.token(self.current, job.capability)
             async with self.orchestrators.send(
@@ -81,15 +76,9 @@ class GatewayStream(StreamState):
 
     async def _pay(self) -> None:
         """Pay with a new token, unless there is credit enough."""
-        job = replace(
-            self.job.request,
-            id="",
-            request=json.dumps({"stream_id": self.id}, separators=(",", ":")),
-            parameters="{}",
-            timeout_seconds=self.orchestrators.settings.stream_payment_s,
-        )
         if not self.current:
             return
+        job = self._about("{}", self.orchestrators.settings.stream_payment_s)
         offer = await self.orchestrators.token(self.current, job.capability)
         if not offer.terms.is_due:
             return
@@ -97,6 +86,17 @@ class GatewayStream(StreamState):
         async with self.orchestrators.send(job, offer, path, b"", "application/json") as answer:
             if answer.status != 200:
                 logger.warning("stream %s: a payment got %d", self.id, answer.status)
+
+    def _about(self, parameters: str, timeout_s: int) -> JobRequest:
+        """A job that concerns this stream as it runs."""
+        request = json.dumps({"stream_id": self.id}, separators=(",", ":"))
+        return replace(
+            self.job.request,
+            id="",
+            request=request,
+            parameters=parameters,
+            timeout_seconds=timeout_s,
+        )
 
     async def _run(self) -> None:
         swaps, swapped_at = -1, time.monotonic()

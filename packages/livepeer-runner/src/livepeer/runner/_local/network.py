@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -11,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
+
+from livepeer.trickle.loopback import is_loopback
 
 from .calls import MAX_HEADER_BYTES
 from .errors import AddressUnavailable, PortInUse, RemoteBindRefused
@@ -24,7 +25,6 @@ from .settings import LocalSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from .keys import Signer, Verifier
 
@@ -71,7 +71,7 @@ class LocalNetwork:
         settings: LocalSettings | None = None,
         other_orchestrators: Sequence[str] = (),
     ) -> None:
-        if not allow_remote and not _is_loopback(host):
+        if not allow_remote and not is_loopback(host):
             raise RemoteBindRefused(host)
         given = settings or LocalSettings()
         self._settings = given if secret is None else replace(given, secret=secret)
@@ -117,12 +117,7 @@ class LocalNetwork:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     async def _serve(
@@ -148,15 +143,6 @@ class LocalNetwork:
             await web.SockSite(runner, bound, backlog=_BACKLOG).start()
         else:
             await FrontSite(runner, bound, backend, backlog=_BACKLOG).start()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -118,9 +118,14 @@ def item_of(returns: object) -> object:
     return arguments[0] if arguments else Any
 
 
+def is_union(annotation: object) -> bool:
+    """Whether it is `Union[...]` or `X | Y`."""
+    return get_origin(annotation) in (Union, UnionType)
+
+
 def members_of(annotation: object) -> tuple[object, ...]:
     """What a union is made of, without None; of anything else itself."""
-    if get_origin(annotation) not in (Union, UnionType):
+    if not is_union(annotation):
         return (annotation,)
     return tuple(one for one in get_args(annotation) if one is not NoneType)
 
@@ -128,6 +133,11 @@ def members_of(annotation: object) -> tuple[object, ...]:
 def bare(annotation: object) -> object:
     """An annotation without its `Annotated`."""
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def metadata_of(annotation: object) -> tuple[object, ...]:
+    """What an `Annotated` adds; nothing where it is none."""
+    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
 
 
 def shown(annotation: object) -> str:

@@ -5,10 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, get_args, get_origin
+from typing import TYPE_CHECKING, get_args
 
 from livepeer.runner._schema.adapters import adapter_of, extra_of
-from livepeer.runner._schema.annotations import bare, item_of, members_of, read_kind, resolve
+from livepeer.runner._schema.annotations import (
+    bare,
+    item_of,
+    members_of,
+    metadata_of,
+    read_kind,
+    resolve,
+)
 from livepeer.runner._schema.body import read_body
 from livepeer.runner._schema.contract import Contract
 from livepeer.runner._schema.forms import form_fields
@@ -122,7 +129,7 @@ def _raw_alone(returns: object) -> str | None:
     inner = bare(returns)
     if inner is not bytes and not (isinstance(inner, type) and issubclass(inner, File)):
         return None
-    said = get_args(returns)[1:] if get_origin(returns) is Annotated else ()
+    said = metadata_of(returns)
     media_type = next((one.media_type for one in said if isinstance(one, ContentType)), None)
     # Bytes that have a form of their own in JSON, as `Base64Bytes` have.
     encoded = inner is bytes and any(hasattr(one, "__get_pydantic_core_schema__") for one in said)

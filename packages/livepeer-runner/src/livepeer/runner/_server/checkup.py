@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from typing import TYPE_CHECKING
 
@@ -55,7 +54,9 @@ class Checkup:
     async def look(self) -> None:
         """Ask once; `message` says what came of it."""
         if self._asked is None:
-            self._asked = asyncio.create_task(self._ask(), name="runner-healthcheck-call")
+            self._asked = asyncio.create_task(
+                self._threads.hook(self._hook), name="runner-healthcheck-call"
+            )
         done, _ = await asyncio.wait({self._asked}, timeout=self._timeout_s)
         if done:
             message = _judge(self._asked)
@@ -75,13 +76,6 @@ class Checkup:
         while True:
             await asyncio.sleep(self._interval_s)
             await self.look()
-
-    async def _ask(self) -> object:
-        if inspect.iscoroutinefunction(self._hook):
-            return await self._hook()
-        given = await self._threads.run(self._hook)
-        # A decorator around an async hook may hand on what that gives.
-        return await given if inspect.isawaitable(given) else given
 
     def _tell(self, message: str | None) -> None:
         if message is None:

@@ -10,7 +10,6 @@ from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from types import TracebackType
 
     from starlette.types import Receive
 
@@ -61,12 +60,7 @@ class Ending:
             self._timers.append(self._loop.call_later(self._timeout_s, self._late))
         return self
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> bool:
+    async def __aexit__(self, _kind: object, error: BaseException | None, *_: object) -> bool:
         """Let go of everything; a cancellation that came from here goes no further."""
         for timer in self._timers:
             timer.cancel()

@@ -11,7 +11,6 @@ from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from types import TracebackType
 
     from livepeer.runner._server.answer import Answer
 
@@ -70,12 +69,7 @@ class _Gathered:
     async def __aenter__(self) -> _Gathered:
         return self
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _kind: object, error: BaseException | None, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if error is not None and not isinstance(error, Exception):
@@ -131,12 +125,7 @@ class _Pulse:
         # Most streams have begun before it beats for the first time, and many are over.
         self._timer = loop.call_later(self._first_wait_s, self._start)
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
         if self._task is not None:
             await cancel_and_wait(self._task)

@@ -13,13 +13,13 @@ from fastapi import APIRouter
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.responses import FileResponse, HTMLResponse
 
-ASSETS: Final = {
-    "/docs/swagger-ui-bundle.js": "swagger-ui-bundle.js",
-    "/docs/swagger-ui.css": "swagger-ui.css",
-    "/docs/favicon.png": "favicon.png",
-    "/redoc/redoc.standalone.js": "redoc.standalone.js",
-}
-"""Path to file of what the pages load."""
+ASSETS: Final = (
+    "/docs/swagger-ui-bundle.js",
+    "/docs/swagger-ui.css",
+    "/docs/favicon.png",
+    "/redoc/redoc.standalone.js",
+)
+"""What the pages load: paths, whose last part is the name of the file."""
 
 
 def pages_router(title: str) -> APIRouter:
@@ -52,15 +52,15 @@ def pages_router(title: str) -> APIRouter:
             with_google_fonts=False,
         )
 
-    for path, name in ASSETS.items():
-        _add_asset(router, path, name)
+    for path in ASSETS:
+        _add_asset(router, path)
     return router
 
 
-def _add_asset(router: APIRouter, path: str, name: str) -> None:
+def _add_asset(router: APIRouter, path: str) -> None:
     @router.get(path)
     async def asset() -> FileResponse:
-        return FileResponse(_folder() / name)
+        return FileResponse(_folder() / path.rpartition("/")[2])
 
 
 def _folder() -> Path:

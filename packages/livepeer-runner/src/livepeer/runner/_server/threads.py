@@ -63,7 +63,7 @@ class ThreadCaller:
 
     async def setup(self) -> None:
         """Run the author's `setup()`."""
-        await self.hook(self._pipeline.setup)
+        await self._workers.hook(self._pipeline.setup)
         self._set_up = True
 
     async def close(self) -> None:
@@ -74,19 +74,11 @@ class ThreadCaller:
         left_s = 0.0 if self._set_up else self._stop_timeout_s
         try:
             if self._set_up and await self._at_rest():
-                await self.hook(self._pipeline.teardown)
+                await self._workers.hook(self._pipeline.teardown)
                 left_s = self._stop_timeout_s
         finally:
             # What had its time is not waited for again.
             await self._workers.close(left_s)
-
-    async def hook(self, hook: Callable[[], Awaitable[object] | object]) -> object:
-        """Call a hook of the author's where it may run, and give back what it returns."""
-        if inspect.iscoroutinefunction(hook):
-            return await hook()
-        given = await self._workers.run(hook)
-        # A decorator around an async hook may hand on what that gives.
-        return await given if inspect.isawaitable(given) else given
 
     async def call(self, endpoint: int, body: bytes, content_type: str, call: Call) -> Answered:
         """Parse a body, call an endpoint, and serialize what it returns.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
-import socket
 import sys
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -15,16 +13,18 @@ from typing import TYPE_CHECKING, Final
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
+from livepeer.runner._server.address import bind, url_of, where
 from livepeer.runner._server.app import build_app
 from livepeer.runner._server.connection import Config
 from livepeer.runner._server.edge import Edge
 from livepeer.runner._server.lifecycle import Lifecycle
 from livepeer.runner._server.signals import stop_signals
 from livepeer.runner._server.traffic import Traffic
-from livepeer.runner.errors import PortInUse, SettingsError, SetupFailed
+from livepeer.runner.errors import SetupFailed
 from livepeer.trickle.aio import cancel_and_wait
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncGenerator, Callable, Generator
 
     from fastapi import FastAPI
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _TICK_S: Final = 1.0
-_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""The addresses that mean all interfaces, and the loopback address among those."""
 
 
 class RunningServer:
@@ -53,7 +51,7 @@ class RunningServer:
     def __init__(
         self, host: str, port: int, name: str, lifecycle: Lifecycle, traffic: Traffic
     ) -> None:
-        self.url = _url(host, port)
+        self.url = url_of(host, port)
         self.name = name
         self.host, self.port = host, port
         self._lifecycle = lifecycle
@@ -126,39 +124,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Take an address to listen on.
-
-    Raises:
-        PortInUse: Somebody else has it.
-        SettingsError: It is none of this machine's.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as exc:
-        raise _not_ours(host, port, exc) from exc
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(address)
-    except OSError as exc:
-        sock.close()
-        if exc.errno in (errno.EADDRINUSE, errno.EACCES):
-            raise PortInUse(host, port) from exc
-        raise _not_ours(host, port, exc) from exc
-    return sock
-
-
-def _not_ours(host: str, port: int, error: OSError | UnicodeError) -> SettingsError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return SettingsError(
-        f"cannot listen on {host}:{port}: {why}; set LIVEPEER_HOST to an address of this machine,"
-        " such as 127.0.0.1, or 0.0.0.0 for all that it has"
-    )
-
-
 @asynccontextmanager
 async def running(
     pipeline: Servable | ServeTarget, settings: Settings, sock: socket.socket | None = None
@@ -203,13 +168,6 @@ async def running(
         sock.close()
 
 
-def where(host: str, port: int) -> str:
-    """What a person is told of an address that is listened on: a URL first, which opens here."""
-    url = _url(host, port)
-    on = f"on all interfaces, {host}; " if host in _ANY else ""
-    return f"{url} ({on}documents: {url}/docs)"
-
-
 async def serve_until_stopped(
     pipeline: Servable | ServeTarget, settings: Settings, sock: socket.socket
 ) -> None:
@@ -224,7 +182,7 @@ async def serve_until_stopped(
         async with running(pipeline, settings, sock) as server:
             ended_at_once.server = server
             _log.info("serving %s at %s", server.name, where(server.host, server.port))
-            stop = asyncio.create_task(_wait(stopped))
+            stop = asyncio.create_task(stopped.wait())
             over = asyncio.create_task(server.wait_over())
             ready = asyncio.create_task(_tell_ready(server))
             try:
@@ -293,17 +251,13 @@ async def _quiet(traffic: Traffic, timeout_s: float) -> float:
 
 
 async def _listening(server: _Server, task: asyncio.Task[None]) -> None:
-    ready = asyncio.create_task(_wait(server.listening))
+    ready = asyncio.create_task(server.listening.wait())
     try:
         await asyncio.wait({ready, task}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await cancel_and_wait(ready)
     if task.done():
         await task
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def event_loop(live: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -332,8 +286,3 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
-
-
-def _url(host: str, port: int) -> str:
-    host = _ANY.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

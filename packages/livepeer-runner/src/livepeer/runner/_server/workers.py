@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import queue
 import threading
@@ -68,6 +69,14 @@ class Workers:
             raise
         finally:
             job.forget()
+
+    async def hook(self, hook: Callable[[], object]) -> object:
+        """Call a hook of the author's, on the loop where it is async, and give what it gives."""
+        if inspect.iscoroutinefunction(hook):
+            return await hook()
+        given = await self.run(hook)
+        # A decorator around an async hook may hand on what that gives.
+        return await given if inspect.isawaitable(given) else given
 
     async def rest(self, timeout_s: float) -> int:
         """Wait until no call runs or waits; how many still do after the time."""

@@ -14,6 +14,7 @@ from collections.abc import (
 )
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
+from livepeer.runner._schema.annotations import is_union
 from livepeer.runner.errors import PipelineDefinitionError
 
 Leaf: TypeAlias = Callable[[object], object]
@@ -67,23 +68,6 @@ def mentions(annotation: object, test: Callable[[object], bool]) -> bool:
 
     replaced(annotation, look)
     return bool(found)
-
-
-def bare(annotation: object) -> object:
-    """An annotation without its `Annotated`."""
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
-
-
-def metadata_of(annotation: object) -> tuple[object, ...]:
-    """What an `Annotated` adds; nothing where it is none."""
-    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
-
-
-def is_union(annotation: object) -> bool:
-    """Whether it is `Union[...]` or `X | Y`."""
-    from types import UnionType
-
-    return get_origin(annotation) in (Union, UnionType)
 
 
 def union(*members: object) -> object:

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema
 
-from livepeer.runner.adapters._annotations import (
-    KEEP,
-    bare,
-    is_a,
-    mentions,
-    metadata_of,
-    replaced,
-    with_metadata,
-)
+from livepeer.runner._schema.annotations import bare, metadata_of
+from livepeer.runner.adapters._annotations import KEEP, is_a, mentions, replaced, with_metadata
 from livepeer.runner.adapters._files import BINARY, IN_JSON, data_url, file_url
 from livepeer.runner.adapters._require import require
 from livepeer.runner.errors import PipelineDefinitionError

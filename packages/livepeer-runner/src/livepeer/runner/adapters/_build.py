@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, cast
 
+from livepeer.runner._schema.annotations import bare, is_union
 from livepeer.runner._schema.routes import is_reserved
-from livepeer.runner.adapters._annotations import bare, is_union, stream_of, union
+from livepeer.runner.adapters._annotations import stream_of, union
 from livepeer.runner.adapters._files import has_file, unpacked
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.endpoints import endpoint
@@ -287,7 +288,7 @@ async def _unpacked(
     arguments: Mapping[str, object], receive: Receive | None
 ) -> AsyncGenerator[dict[str, object], None]:
     """As `unpacked`, with the disk left to a thread."""
-    if receive is None or not any(map(has_file, arguments.values())):
+    if receive is None or not has_file(arguments):
         yield dict(arguments)
         return
     with ExitStack() as stack:

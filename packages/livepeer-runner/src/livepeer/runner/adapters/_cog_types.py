@@ -20,14 +20,13 @@ from pydantic import (
     create_model,
 )
 
+from livepeer.runner._schema.annotations import is_union, metadata_of
 from livepeer.runner.adapters._annotations import (
     KEEP,
     hints,
     is_a,
-    is_union,
     literal,
     mentions,
-    metadata_of,
     replaced,
     union,
     with_metadata,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_core import to_json
 
-from livepeer.runner.adapters._annotations import bare, is_a
+from livepeer.runner._schema.annotations import bare
+from livepeer.runner.adapters._annotations import is_a
 from livepeer.runner.adapters._build import Shape
 from livepeer.runner.adapters._files import data_url
 from livepeer.runner.adapters._hooks import ask_any

@@ -8,14 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, get_args
 
-from livepeer.runner.adapters._annotations import (
-    KEEP,
-    hints,
-    is_a,
-    is_union,
-    items_of,
-    mentions,
-)
+from livepeer.runner._schema.annotations import is_union
+from livepeer.runner.adapters._annotations import KEEP, hints, is_a, items_of, mentions
 from livepeer.runner.adapters._build import Adapted, Method, Shape, make_class, shape_of
 from livepeer.runner.adapters._cog_types import CogTypes, opened
 from livepeer.runner.adapters._files import saved

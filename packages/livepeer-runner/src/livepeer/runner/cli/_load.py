@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,7 @@ from livepeer.runner.live import LivePipeline
 from livepeer.runner.spec import PipelineSpec, author_error, import_file, kebab
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import ModuleType
 
 DEFAULT_FILE = "pipeline.py"
@@ -46,16 +48,13 @@ def load_pipeline(target: str, isolation: Isolation = "auto", workers: int = 1) 
         path = path / DEFAULT_FILE
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    chosen = _choose(_import(path), path, class_name)
+    with _located(f"{path} does not load", path):
+        module = import_file(path)
+    chosen = _choose(module, path, class_name)
     if isinstance(chosen, PipelineSpec) or _is_made_elsewhere(chosen, isolation, workers):
         return resolve(chosen, isolation, workers)
-    try:
+    with _located(f"{chosen.__name__}() failed", path):
         return make(chosen, f" in {path}")
-    except PipelineDefinitionError as error:
-        if error.__cause__ is None:
-            raise
-        what = f"{chosen.__name__}() failed"
-        raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
 
 
 def _is_made_elsewhere(
@@ -76,13 +75,14 @@ def _load_module(target: str, class_name: str, isolation: Isolation, workers: in
     return resolve(cls, isolation, workers) if made_elsewhere else make(cls)
 
 
-def _import(path: Path) -> ModuleType:
+@contextmanager
+def _located(what: str, path: Path) -> Generator[None]:
+    """Tell of what an author's code raises inside by its line in the file."""
     try:
-        return import_file(path)
+        yield
     except PipelineDefinitionError as error:
         if error.__cause__ is None:
             raise
-        what = f"{path} does not load"
         raise author_error(what, error.__cause__, path.resolve()) from error.__cause__
 
 

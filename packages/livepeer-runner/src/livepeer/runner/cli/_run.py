@@ -17,7 +17,8 @@ from livepeer.runner import _allocator
 from livepeer.runner._local.errors import LocalNetworkError, PortInUse as LocalPortInUse
 from livepeer.runner._local.network import LocalNetwork
 from livepeer.runner._logs import configure
-from livepeer.runner._server.uvicorn import bind, running
+from livepeer.runner._server.address import bind
+from livepeer.runner._server.uvicorn import running
 from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
@@ -161,7 +162,7 @@ async def _until_done(request: Request, pipeline: Loaded, answers: int) -> int:
     with suppress(NotImplementedError):  # Windows
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-    stopping = asyncio.create_task(_wait(stop))
+    stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not work.done():
@@ -276,10 +277,6 @@ def _show(
         + "".join(f"  {command}\n" for command in commands)
         + "Ctrl-C ends it."
     )
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def _say(text: str) -> None:

@@ -86,8 +86,10 @@ class Link(Life[Ready]):
         self._frames: dict[int, _OpenFrame] = {}
         self._requests: dict[int, _Request] = {}
         self._progress = time.monotonic()
-        self._process: FrameProcess = FrameProcess(hello.slots, self._take, self._lose, self._gone)
-        self._process.channel.send(hello)
+        process = FrameProcess(hello.slots, self._take, self._lose, self._gone)
+        self._process = process
+        self._inbound, self._outbound = process.inbound, process.outbound
+        process.channel.send(hello)
 
     def send(self, message: Message) -> None:
         """Tell the process something that needs no answer."""
@@ -125,18 +127,18 @@ class Link(Life[Ready]):
     def submit(self, stage: int, frame: Frame) -> Answer:
         """Hand a frame over; safe from any thread, never blocks."""
         answer = Answer(frame)
-        lease = self._process.outbound.take()
+        lease = self._outbound.take()
         if lease is None:
             answer.finish(HookFailed("the hooks keep too many frames: there is no room for more"))
             return answer
         try:
             about = pack(frame, lease.memory)
         except MediaError as error:
-            self._process.outbound.give_up(lease.index)
+            self._outbound.give_up(lease.index)
             answer.finish(HookFailed(f"a frame cannot be handed over: {error}"))
             return answer
         except BaseException:
-            self._process.outbound.give_up(lease.index)
+            self._outbound.give_up(lease.index)
             raise
         number = next(self._numbers)
         with self._lock:
@@ -145,7 +147,7 @@ class Link(Life[Ready]):
         answer.add_done_callback(lambda: self._close(number))
         message = Ask(stage, number, placed(lease.index, about))
         if self.lost or not self._process.channel.send(message):
-            self._process.outbound.give_up(lease.index)
+            self._outbound.give_up(lease.index)
             answer.finish(StageAway(self._reason or "the model process is gone"))
         return answer
 
@@ -209,7 +211,7 @@ class Link(Life[Ready]):
             found.answer.finish(None if message.fault is None else from_fault(message.fault))
 
     def _frame_in(self, where: Placed) -> Frame:
-        lease = self._process.inbound.adopt(where.slot)
+        lease = self._inbound.adopt(where.slot)
         return unpack(where.about, lease.memory, lease)[0]
 
     def _emit(self, message: Event | Data) -> None:

@@ -8,13 +8,13 @@ import logging
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from livepeer.runner import _allocator, _logs, _models
 from livepeer.runner._isolation.channel import Channel
-from livepeer.runner._isolation.child import BROKEN, connect, end_group
-from livepeer.runner._isolation.faults import is_fatal, sendable
-from livepeer.runner._isolation.messages import Close, Failed
+from livepeer.runner._isolation.child import BROKEN, connect, end_group, tell_failure
+from livepeer.runner._isolation.faults import is_fatal
+from livepeer.runner._isolation.messages import Close
 from livepeer.runner._live.author import HookRaised
 from livepeer.runner._live.in_process import InProcessHost, processed_kinds
 from livepeer.runner._live.isolated.arena import Arena
@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _log = logging.getLogger(__name__)
-
-_FLUSH_S: Final = 1.0
 
 
 class _Host(InProcessHost):
@@ -96,7 +94,7 @@ class ModelWorker:
         except Exception as error:  # noqa: BLE001 - the author's hook: told to the runner
             _log.error("setup() failed", exc_info=error)
             raised = error.error if isinstance(error, HookRaised) else error
-            _tell(self._channel, f"setup() raised {describe(raised)}")
+            tell_failure(self._channel, f"setup() raised {describe(raised)}")
             return False
         _allocator.give_back()
         kinds = sorted(processed_kinds(self._pipeline))
@@ -189,7 +187,7 @@ class ModelWorker:
         """End the process when nothing that runs in it can be relied on any more."""
         if is_fatal(error):
             _log.critical("the model process cannot go on and ends", exc_info=error)
-            _tell(self._channel, f"the model cannot go on: {error}")
+            tell_failure(self._channel, f"the model cannot go on: {error}")
             os._exit(BROKEN)
 
 
@@ -220,16 +218,10 @@ def main(arguments: list[str]) -> int:
                 " a live one: hand over the class, or set LIVEPEER_ISOLATION=thread"
             )
     except PipelineDefinitionError as error:
-        _tell(channel, str(error), definition=True)
+        tell_failure(channel, str(error), definition=True)
         return 1
     worker = ModelWorker(channel, inbound, outbound, pipeline, settings, model.initial_params)
     return 0 if asyncio.run(worker.run()) else 1
-
-
-def _tell(channel: Channel[Message], reason: str, *, definition: bool = False) -> None:
-    """Say why this process ends, and wait until that is out."""
-    channel.send(Failed(sendable(reason), definition))
-    channel.flush(_FLUSH_S)
 
 
 def _exit() -> NoReturn:

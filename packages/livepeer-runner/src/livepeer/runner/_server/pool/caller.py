@@ -170,10 +170,10 @@ class PoolCaller:
     def state(self) -> PipelineState:
         """OK when a call can be taken; ERROR when `setup()` fails in every process."""
         states = [report.state for report in self.reports()]
-        for state in (PipelineState.OK, PipelineState.LOADING):
-            if state in states or not states:
-                return state if states else PipelineState.LOADING
-        return PipelineState.ERROR
+        if PipelineState.OK in states:
+            return PipelineState.OK
+        loading = not states or PipelineState.LOADING in states
+        return PipelineState.LOADING if loading else PipelineState.ERROR
 
     @property
     def message(self) -> str | None:

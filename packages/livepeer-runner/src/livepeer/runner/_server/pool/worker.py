@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from livepeer.runner import _logs, _models
 from livepeer.runner._context import CURRENT, Call
 from livepeer.runner._isolation.channel import Channel
-from livepeer.runner._isolation.child import BROKEN, connect, end_group
+from livepeer.runner._isolation.child import BROKEN, connect, end_group, tell_failure
 from livepeer.runner._isolation.faults import breaks_device, sendable
-from livepeer.runner._isolation.messages import Close, Failed
+from livepeer.runner._isolation.messages import Close
 from livepeer.runner._schema.signature import contracts_of
 from livepeer.runner._server.checkup import Checkup, checkup_of
 from livepeer.runner._server.memory import MemoryWatch, is_out_of_memory
@@ -132,8 +132,7 @@ class PoolWorker:
             await self._caller.setup()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the author's hook: told to the front
             _log.error("setup() failed in model process %d", self._number, exc_info=error)
-            self._channel.send(Failed(f"setup() raised {sendable(describe(error))}"))
-            self._channel.flush(_FLUSH_S)
+            tell_failure(self._channel, f"setup() raised {describe(error)}")
             return False
         asking = asyncio.create_task(self._ask_for_health(), name="healthcheck")
         self._channel.send(Ready())
@@ -283,8 +282,7 @@ class PoolWorker:
     def _give_up(self, why: str) -> NoReturn:
         """End the process when nothing that runs in it can be relied on any more."""
         _log.critical("model process %d cannot go on and ends: %s", self._number, why)
-        self._channel.send(Failed(sendable(why)))
-        self._channel.flush(_FLUSH_S)
+        tell_failure(self._channel, why)
         os._exit(BROKEN)
 
 
@@ -305,8 +303,7 @@ def main(arguments: list[str]) -> int:
         pipeline = _load(model.pipeline_cls)
         caller = ThreadCaller(pipeline, contracts_of(pipeline), _halved(settings))
     except PipelineDefinitionError as error:
-        channel.send(Failed(sendable(str(error)), definition=True))
-        channel.flush(_FLUSH_S)
+        tell_failure(channel, str(error), definition=True)
         return 1
     checkup = checkup_of(pipeline, settings)
     worker = PoolWorker(channel, caller, settings, checkup, hello.number)

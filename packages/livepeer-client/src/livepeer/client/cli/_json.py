@@ -1,13 +1,10 @@
-"""What the commands share: arguments that are JSON, lines of it, and errors of one line."""
+"""JSON that is typed, and JSON that is printed."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
-
-import typer
 
 
 def read_json(argument: str, what: str) -> object:
@@ -43,17 +40,3 @@ def one_line(value: object) -> str:
         # The terminal cannot show it, or half of a surrogate pair is in it.
         return json.dumps(value, default=str)
     return text
-
-
-def failed(error: Exception, status: int) -> typer.Exit:
-    """Print an error as one line on standard error; raise what is returned."""
-    message = " ".join(str(error).split()) or type(error).__name__
-    typer.echo(f"error: {message}", err=True)
-    return typer.Exit(status)
-
-
-def quiet_end() -> typer.Exit:
-    """For a standard output that nobody reads any more: raise what is returned."""
-    # Or the interpreter complains when it flushes what is left.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return typer.Exit(0)

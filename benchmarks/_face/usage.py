@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from _face.processes import resident_of
+from .processes import resident_of
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
