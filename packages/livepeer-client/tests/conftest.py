@@ -39,6 +39,7 @@ class Runner:
 
     def __init__(self) -> None:
         self.seen: list[RunnerRequest] = []
+        self.words = "Field required"
         self.started = asyncio.Event()
         self.go_on = asyncio.Event()
 
@@ -53,7 +54,7 @@ class Runner:
         self.seen.append(request)
         match request.path:
             case "/invalid":
-                fault = {"loc": ["body", "name"], "msg": "Field required"}
+                fault = {"loc": ["body", "name"], "msg": self.words}
                 return RunnerReply.json({"detail": [fault]}, status=422)
             case "/fail":
                 return RunnerReply.json({"detail": "boom"}, status=500)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +27,7 @@ from livepeer.client import (
     StreamCut,
     StreamError,
 )
+from livepeer.client._net.http import HTTP
 from livepeer.client._nodes.node import GRACE_S
 from livepeer.client.testing import FakeCapability, fake_orchestrator
 from livepeer.trickle.testing import serve
@@ -123,6 +126,22 @@ async def test_nobody_is_there() -> None:
             await client.call("echo", 1)
     assert isinstance(caught.value, ConnectionError)
     assert caught.value.retryable
+
+
+async def test_a_connection_that_does_not_come_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("livepeer.client._net.http.CONNECT_TIMEOUT_S", 0.3)
+    with ExitStack() as sockets:
+        server = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            # From then on nothing more is let in.
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        async with HTTP() as http:
+            with pytest.raises(NodeUnreachable, match=r"no connection: none within 0\.3 s") as told:
+                await http.send("GET", url, timeout_s=20)
+    assert not told.value.connected
 
 
 async def test_a_price_stops_the_call_before_it_is_sent(

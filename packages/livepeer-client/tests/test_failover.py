@@ -436,6 +436,20 @@ async def test_the_form_of_the_signature_is_found_out_once(runner: Runner) -> No
                 await client.call("echo", 1)
 
 
+async def test_a_form_that_is_found_out_while_a_job_is_on_its_way(
+    runner: Runner, signer: LocalSigner
+) -> None:
+    async with (
+        fake_orchestrator({"echo": FakeCapability(runner)}, flavour="byoc") as orchestrator,
+        HTTP() as http,
+    ):
+        node = Node(http, orchestrator.url, signer=signer)
+        early, late = [await node.sign(Job(capability="echo", timeout_s=9, id=n)) for n in "ab"]
+        for signed in (late, early):
+            assert (await node.post(PREDICT, signed, b"{}")).status == 200
+        assert (early.scheme, (await node.sign(early.job)).scheme) == ("legacy", "v1")
+
+
 async def test_a_signature_that_neither_form_mends(
     nodes: list[FakeOrchestrator], signer: LocalSigner
 ) -> None:

@@ -107,6 +107,13 @@ async def test_what_is_no_gateway(capabilities: dict[str, FakeCapability]) -> No
             await client.call("echo", 1)
 
 
+async def test_a_refusal_of_many_words(client: Client, runner: Runner) -> None:
+    runner.words = "x" * 100_000
+    with pytest.raises(RunnerError, match="refused with 422") as caught:
+        await client.call("echo", {}, route="invalid")
+    assert caught.value.status == 422
+
+
 async def test_events_are_not_replayed(gateway: FakeGateway, client: Client) -> None:
     items = [item async for item in client.call_events("echo", {}, route="events")]
     assert items == [{"i": 0}, {"i": 1}, {"i": 2}]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from inspect import isclass, isfunction
 
 import pytest
@@ -95,7 +96,10 @@ async def test_a_call_through_a_gateway_loads_aiohttp_and_no_more(
         tops, own = await loaded(code.format(url=gateway.url))
     assert tops <= AIOHTTP | {"livepeer"}
     assert not {name for name in own if name.startswith("livepeer.trickle.media")}
-    assert not own & {f"livepeer.client.{name}" for name in ("_direct", "_node", "media", "_proto")}
+    direct = ("_nodes.direct", "_nodes.node", "_find.finder", "_sign.eth", "media", "_proto")
+    unneeded = {f"livepeer.client.{name}" for name in direct}
+    assert all(find_spec(name) is not None for name in unneeded)
+    assert not own & unneeded
 
 
 def test_a_name_that_is_not_there() -> None:

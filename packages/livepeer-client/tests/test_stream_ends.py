@@ -20,6 +20,7 @@ from livepeer.client import (
     ConfigError,
     EndReason,
     Finder,
+    JobTimeout,
     ListSource,
     NoOrchestrator,
     OrchestratorTransport,
@@ -34,6 +35,7 @@ from livepeer.client import (
 )
 from livepeer.client._net.http import HTTP
 from livepeer.client._streams.events import EventLog
+from livepeer.client._streams.reconnect import Reconnector
 from livepeer.client.testing import (
     FakeCapability,
     FakeClock,
@@ -170,6 +172,19 @@ async def test_a_runner_that_ends_it_says_why(node: FakeOrchestrator, runner: Ru
         assert end.reason is EndReason.RUNNER
         assert "no such model" in end.text
         assert isinstance(end.error, StreamLost)
+
+
+async def test_an_answer_that_is_late_once_is_not_the_last_word() -> None:
+    asked: list[frozenset[str]] = []
+
+    async def attempt(exclude: frozenset[str]) -> str:
+        asked.append(exclude)
+        if len(asked) == 1:
+            raise JobTimeout("no answer")
+        return "on"
+
+    assert await Reconnector(Reconnect(pause_s=0.01)).start("http://a", attempt) == "on"
+    assert asked == [{"http://a"}, set()]
 
 
 async def test_a_runner_that_does_not_report_is_lost(

@@ -246,7 +246,7 @@ async def test_a_runner_that_is_redeployed_is_not_done(
         first = jobs[1].session
         for job in jobs:
             async with JSONPublisher(str(job.urls.events)) as events:
-                await events.publish({"type": "stop", "reason": "it goes", "draining": True})
+                await events.publish({"type": "stop", "reason": "it goes", "done": False})
         end = await asyncio.wait_for(jobs[0].ended(), LIMIT_S)
         assert (end.reason, type(end.error)) == (EndReason.RUNNER, StreamLost)
         assert end.text == "the runner ended the stream: it goes"

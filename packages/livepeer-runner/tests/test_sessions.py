@@ -189,7 +189,8 @@ async def test_whatever_on_stream_stop_raises_the_session_ends_whole(is_async: b
     async with calling(Cancelled()) as caller:
         assert (await caller.start())[0] == 200
         assert (await caller.post("stop", "enough"))[0] == 200
-        assert (await caller.hear("stop"))["reason"] == '"enough"'
+        stop = await caller.hear("stop")
+        assert (stop["reason"], stop["done"]) == ('"enough"', True)
         assert await caller.health() == "IDLE"
         assert (await caller.start())[0] == 200
 
@@ -409,4 +410,5 @@ async def test_a_session_ends_by_itself_when_its_output_is_gone():
                 while await caller.health() != "IDLE":
                     await publisher.write_segment(b"more")
                     await asyncio.sleep(0.05)
-        assert (await caller.hear("stop"))["reason"] == "the output channel is gone"
+        stop = await caller.hear("stop")
+        assert (stop["reason"], stop["done"]) == ("the output channel is gone", False)

@@ -281,6 +281,9 @@ class HTTP:
         )
 
 
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+
+
 def _data(body: Body | bytes | None) -> bytes | io.BytesIO | AsyncGenerator[bytes] | None:
     if body is None or isinstance(body, bytes):
         return io.BytesIO(body) if body else body
@@ -349,7 +352,7 @@ class _Translated:
             # Before OSError and TimeoutError, from which some of aiohttp's errors inherit too.
             case aiohttp.ClientError():
                 # Whoever was connected may have taken the request, and with it a payment.
-                connected = not isinstance(error, aiohttp.ClientConnectorError)
+                connected = not isinstance(error, _NEVER_CONNECTED)
                 what = "the connection was cut" if connected else "no connection"
                 return NodeUnreachable(f"{what}: {_reason(error)}", url=url, connected=connected)
             case TimeoutError():
@@ -371,6 +374,8 @@ def _as_raised(cause: Exception) -> Exception:
 
 
 def _reason(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return f"none within {CONNECT_TIMEOUT_S:g} s"
     # The system's own words; aiohttp's have the state of its TLS options in them.
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno is not None:
         if error.os_error.errno > 0:

@@ -12,8 +12,8 @@ from livepeer.client.errors import ClientError, NodeUnreachable, PaymentRequired
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from livepeer.client._sign.signing import Scheme, Signer
-    from livepeer.client._wire.jobs import SignedJob
+    from livepeer.client._sign.signing import Signer
+    from livepeer.client._wire.jobs import Scheme, SignedJob
 
     from .purse import Purse
 
@@ -40,7 +40,6 @@ class Exchange(Generic[A]):
     Args:
         signed: The job.
         signer: Signs it by the other scheme where that is wanted.
-        scheme: By which it is signed.
         purse: What pays for it and holds the payment that goes with it; None for a job that
             carries none.
         send: Sends it with the headers given, to which it may add its own.
@@ -48,7 +47,7 @@ class Exchange(Generic[A]):
             refused, if it did not raise the credit. Else that is left to the caller.
 
     Attributes:
-        scheme: The scheme that the orchestrator takes, as far as that was learnt.
+        learnt: The scheme that the orchestrator takes, where it refused the one of the job.
     """
 
     def __init__(
@@ -56,13 +55,11 @@ class Exchange(Generic[A]):
         signed: SignedJob,
         *,
         signer: Signer,
-        scheme: Scheme,
         purse: Purse | None,
         send: Callable[[dict[str, str]], Awaitable[Success[A] | Refusal]],
         cut_refuses: bool = True,
     ) -> None:
-        self.scheme: Scheme = scheme
-        self._first_scheme: Scheme = scheme
+        self.learnt: Scheme | None = None
         self._signed = signed
         self._signer = signer
         self._purse = purse
@@ -126,7 +123,7 @@ class Exchange(Generic[A]):
 
     def _settle(self, refusal: Refusal) -> None:
         if refusal.move is Move.RESIGN:
-            self.scheme = self._first_scheme
+            self.learnt = None
         elif self._purse is not None and refusal.move is Move.PAY:
             self._purse.refused()
         elif self._purse is not None and refusal.balance is not None:
@@ -135,12 +132,13 @@ class Exchange(Generic[A]):
 
     async def _resign(self, refusal: Refusal) -> None:
         """Sign by the other scheme. The payment was not looked at; it goes along again."""
-        others: list[Scheme] = [each for each in self._signer.schemes if each != self.scheme]
+        others: list[Scheme] = [
+            each for each in self._signer.schemes if each != self._signed.scheme
+        ]
         if not others:
             raise refusal.error
-        other = others[0]
-        self._signed = await self._signer.sign_job(self._signed.job, other)
-        self.scheme = other
+        self._signed = await self._signer.sign_job(self._signed.job, others[0])
+        self.learnt = self._signed.scheme
 
     async def _pay(self, refusal: Refusal) -> None:
         purse = self._purse

@@ -173,7 +173,9 @@ class GatewayTransport:
         # The gateway sends not even headers before the first item, so there is no deadline.
         async with self._http.open("GET", url, timeout_s=None) as response:
             if response.status != 200:
-                data = await self._http.read(response, timeout_s=GRACE_S, limit=MAX_REFUSAL_BYTES)
+                data = await self._http.beginning(
+                    response, timeout_s=GRACE_S, limit=MAX_REFUSAL_BYTES
+                )
                 if response.status == 503:
                     raise StreamError(
                         "the stream was started without data_out", url=redact(url), status=503
@@ -249,7 +251,7 @@ class _Call(AbstractAsyncContextManager[Answer]):
 
     async def _failure(self, response: aiohttp.ClientResponse, after_s: float) -> Exception:
         url = redact(self._url)
-        data = await self._http.read(response, timeout_s=GRACE_S, limit=MAX_REFUSAL_BYTES)
+        data = await self._http.beginning(response, timeout_s=GRACE_S, limit=MAX_REFUSAL_BYTES)
         if response.status != 200:
             return refusal(response.status, data, url=url, node=GatewayError)
         if not data:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from livepeer.client._body.body import Body
     from livepeer.client._net.http import HTTP
-    from livepeer.client._sign.signing import Scheme, Signer
-    from livepeer.client._wire.jobs import Job, SignedJob
+    from livepeer.client._sign.signing import Signer
+    from livepeer.client._wire.jobs import Job, Scheme, SignedJob
 
     from .exchange import A
     from .purse import Purse
@@ -177,7 +177,6 @@ class Node:
         exchange = Exchange(
             signed,
             signer=self._signer,
-            scheme=self._scheme,
             purse=purse,
             send=send,
             cut_refuses=cut_refuses,
@@ -189,5 +188,6 @@ class Node:
                 self.terms.forget(signed.job.capability)
             raise
         finally:
-            self._scheme = exchange.scheme
+            if exchange.learnt is not None:
+                self._scheme = exchange.learnt
         return answer

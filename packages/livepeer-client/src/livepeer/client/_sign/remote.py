@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from livepeer.client._net.http import HTTP, Reply
     from livepeer.client._wire.candidates import Candidate
     from livepeer.client._wire.encoding import JSONValue
-    from livepeer.client._wire.jobs import Job
+    from livepeer.client._wire.jobs import Job, Scheme
 
-    from .signing import Scheme
 
 TIMEOUT_S: Final = 30.0
 """Go-livepeer's own callers wait 30 s, and 60 s for a payment."""
@@ -231,6 +230,7 @@ class RemoteSigner:
             job=job,
             sender=self._text(fields, "sender", _ADDRESS, path),
             signature=self._text(fields, "signature", _SIGNATURE, path),
+            scheme="v1",
         )
 
     def _text(

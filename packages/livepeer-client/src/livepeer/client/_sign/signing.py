@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 from livepeer.client._net.memo import Memo
 from livepeer.client._wire.encoding import encode_header
-from livepeer.client._wire.jobs import Job, SignedJob
+from livepeer.client._wire.jobs import Job, Scheme, SignedJob
 from livepeer.client.errors import ConfigError, InvalidKey
 
 from .eth import keccak256, load_account
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eth_account.signers.local import LocalAccount
-
-Scheme: TypeAlias = Literal["legacy", "v1"]
-"""Which strings of a job are signed. Released orchestrators take `legacy` only, the V1 branches
-`v1` only, and nothing on the wire tells which."""
 
 SCHEMES: Final[tuple[Scheme, ...]] = ("legacy", "v1")
 
@@ -163,9 +159,10 @@ class LocalSigner:
 
     async def sign_job(self, job: Job, scheme: Scheme | None = None) -> SignedJob:
         """Sign one job, by the first choice of scheme if none is named."""
-        message = message_of(job, scheme or self._schemes[0])
+        scheme = scheme or self._schemes[0]
+        message = message_of(job, scheme)
         signature = await self._signatures.get(message, lambda: self._signed(message))
-        return SignedJob(job=job, sender=self._address, signature=signature)
+        return SignedJob(job=job, sender=self._address, signature=signature, scheme=scheme)
 
     async def token_credentials(self) -> TokenCredentials:
         """The address, signed; computed once."""

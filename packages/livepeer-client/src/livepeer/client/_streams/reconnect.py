@@ -48,16 +48,17 @@ class Reconnector:
             try:
                 async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
                     started = await attempt(exclude)
-            except TimeoutError:
-                raise NoOrchestrator(
-                    f"no orchestrator took the stream within {self._limits.within_s:g} s"
-                ) from None
+            # First: some of them are a TimeoutError as well.
             except ClientError as error:
                 # With nodes left out, a refusal is not the last word.
                 if not exclude and not error.retryable:
                     raise
                 if time.monotonic() + pause_s >= deadline:
                     raise
+            except TimeoutError:
+                raise NoOrchestrator(
+                    f"no orchestrator took the stream within {self._limits.within_s:g} s"
+                ) from None
             else:
                 self._times.append(time.monotonic())
                 return started

@@ -311,8 +311,9 @@ class StreamSession:
                     elif kind == "end_of_stream":
                         self._done = True
                     elif kind == "stop":
-                        # A runner that is redeployed is not done: another one may go on.
-                        self._done = self._done or event.get("draining") is not True
+                        # One that is redeployed, or heard too little of us, says that it is not
+                        # done: another one may go on.
+                        self._done = self._done or event.get("done") is not False
                         return await self._runner_ended(str(event.get("reason", "")))
         except TrickleError as error:
             if not isinstance(error, _CHANNEL_GONE):

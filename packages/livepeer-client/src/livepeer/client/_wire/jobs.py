@@ -12,7 +12,7 @@ import secrets
 import struct
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as _quoted
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from livepeer.client.errors import InvalidJob
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 MAX_TIMEOUT_S: Final = 2**32 - 1
 """The V1 message has room for no more."""
+
+Scheme: TypeAlias = Literal["legacy", "v1"]
+"""Which strings of a job are signed. Released orchestrators take `legacy` only, the V1 branches
+`v1` only, and nothing on the wire tells which."""
 
 _V1_DOMAIN: Final = b"LP_BYOC_JOB_V1\0\0"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -83,11 +87,18 @@ class SignedJob:
 
     The signature stays out of the representation: the legacy scheme covers neither time nor
     nonce, so whoever reads one can use it.
+
+    Attributes:
+        job: The job.
+        sender: The address.
+        signature: Hexadecimal with `0x`.
+        scheme: By which it is signed.
     """
 
     job: Job
     sender: str
     signature: str = field(repr=False)
+    scheme: Scheme
 
     def header(self) -> str:
         """The value of the `Livepeer` header."""

@@ -74,7 +74,7 @@ class SessionManager:
 
     async def close(self) -> None:
         """End every session, and unload the model."""
-        why = StopReason("the runner stops", draining=True)
+        why = StopReason("the runner stops")
         await self._stop([*self._sessions, *self._starting], why)
         try:
             await self._host.close()
@@ -109,7 +109,7 @@ class SessionManager:
             # It may come late, and be about one that ended long ago.
             _log.warning("a stop without an id ends none of %d streams: %s", len(names), reason)
             return
-        await self._stop(names, StopReason(reason))
+        await self._stop(names, StopReason(reason, done=True))
 
     async def _stop(self, names: Sequence[str], why: StopReason) -> None:
         # One that begins is stopped as soon as it has begun.

@@ -31,11 +31,12 @@ class StopReason(NamedTuple):
 
     Attributes:
         reason: In words.
-        draining: The runner itself goes: the caller was not done, and may go on at another.
+        done: The network asked for it. Else the runner ends it by itself, because it goes or takes
+            the caller for gone; one who is there after all may go on at another runner.
     """
 
     reason: str
-    draining: bool = False
+    done: bool = False
 
 
 class Reports:
