@@ -12,6 +12,7 @@ from typing import IO
 REPOSITORY = Path(__file__).resolve().parents[2]
 GRAYSCALE = REPOSITORY / "examples" / "runner" / "live_grayscale"
 HELLO_WORLD = REPOSITORY / "examples" / "runner" / "hello_world"
+TEXT_REVERSAL = REPOSITORY / "examples" / "runner" / "live_text_reversal"
 CLIP = REPOSITORY / "examples" / "assets" / "bigbuckbunny.mp4"
 
 ANY_PORTS = ("--port", "0", "--orchestrator-port", "0", "--gateway-port", "0")

@@ -17,7 +17,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .command import ANY_PORTS, CLIP, GRAYSCALE, HELLO_WORLD, Finished, finish, start
+from .command import (
+    ANY_PORTS,
+    CLIP,
+    GRAYSCALE,
+    HELLO_WORLD,
+    TEXT_REVERSAL,
+    Finished,
+    finish,
+    start,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +64,8 @@ class _Serving:
 
 
 @contextmanager
-def _serving(path: Path) -> Iterator[_Serving]:
-    process = start("dev", path, *ANY_PORTS)
+def _serving(path: Path, *options: str) -> Iterator[_Serving]:
+    process = start("dev", path, *ANY_PORTS, *options)
     try:
         yield _Serving(process)
     finally:
@@ -146,6 +155,18 @@ def test_a_live_pipeline_is_served_until_ctrl_c(tmp_path: Path) -> None:
     assert finished.status == 0, finished.err
     assert "Traceback" not in finished.err
     _assert_free(serving.ports)
+
+
+@pytest.mark.parametrize("price", [0, 7])
+def test_a_pipeline_of_texts_alone_is_given_one(tmp_path: Path, price: int) -> None:
+    with _serving(TEXT_REVERSAL, *(("--price", str(price)) if price else ())) as serving:
+        updated = _paste(serving.command("python"), tmp_path)
+
+    assert (updated.returncode, updated.stdout) == (0, "{'number': 1, 'text': 'txet'}\n"), (
+        updated.stderr
+    )
+    assert "in.mp4" not in serving.said
+    assert (f"max_spend={price * 3600}" in serving.said) == bool(price)
 
 
 @pytest.mark.parametrize("send", [os.kill, os.killpg])

@@ -162,7 +162,11 @@ def load(path: Path) -> type:
 
 
 def masked(text: str) -> str:
-    """Without what was measured: numbers with a decimal point, and what that time cost."""
+    """Without what was measured: numbers with a decimal point, and what that time cost.
+
+    And without the lines of progress that a slow machine gets to see.
+    """
+    text = re.sub(r"(?m)^\d+ of \d+ s: .*\n", "", text)
     return re.sub(r"\b\d+\.\d+(?= )|(?<=^paid: )\d+", "#", text, flags=re.MULTILINE)
 
 

@@ -10,13 +10,16 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from livepeer.client import (
     CapabilityUnavailable,
     ClientError,
     ConfigError,
     EndReason,
+    InvalidAnswer,
     InvalidJob,
+    JobTimeout,
     LocalSigner,
     NoOrchestrator,
     PaymentRequiredError,
@@ -197,6 +200,58 @@ async def test_the_next_orchestrator_is_asked(free: FakeOrchestrator, model: Mod
         assert isinstance(caught.value, CapabilityUnavailable | NoOrchestrator)
         # Each with its reason.
         assert "2 orchestrators" in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["events_url", "publish_url", "manifest_id"])
+async def test_a_job_whose_answer_cannot_be_used_is_ended(
+    free: FakeOrchestrator, model: Model, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    run = free.faults.run
+
+    async def without(request: web.Request, handler: Any) -> web.StreamResponse:
+        answer = await run(request, handler)
+        if request.path != "/live-video-to-video":
+            return answer
+        assert isinstance(answer, web.Response)
+        assert isinstance(answer.body, bytes)
+        assert free.live_video.jobs
+        fields = json.loads(answer.body)
+        del fields[missing]
+        return web.json_response(fields)
+
+    monkeypatch.setattr(free.faults, "run", without)
+    with pytest.raises(InvalidAnswer, match=missing):
+        await start_lv2v("noop", orchestrators=[free.url])
+    assert len(model.starts) == 1
+    assert free.live_video.jobs == {}
+
+
+async def test_those_that_are_silent_cost_twice_what_one_has(
+    free: FakeOrchestrator, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("livepeer.client._nodes.failover.DEADLINE", 0.01)
+    gate = asyncio.Event()
+    async with offering(model, verify=False) as silent:
+        silent.faults.hold(gate, path="/live-video-to-video")
+        with pytest.raises(NoOrchestrator, match=r"0\.06 s.* no further orchestrator") as caught:
+            await start_lv2v("noop", orchestrators=[silent.url, free.url], timeout_s=1)
+        gate.set()
+    assert [type(cause) for cause in caught.value.causes] == [JobTimeout]
+    assert free.seen == []
+
+
+async def test_the_signer_is_told_the_price_that_was_told(model: Model) -> None:
+    async with paid_for(model) as (node, signer):
+        async with await paying(node, signer):
+            await until(lambda: len(node.payments) >= 2)
+        asked = [json.loads(seen.body)["maxPrice"] for seen in signer.seen if seen.path == MAKE]
+        assert len(asked) >= 2
+        assert {(each["currency"], each["unit"]) for each in asked} == {
+            ("wei", "720p-pixel-seconds")
+        }
+        assert [each["price"] for each in asked] == pytest.approx(
+            [float(PRICE) * 1.012] * len(asked)
+        )
 
 
 async def test_payments_go_on_without_media(model: Model) -> None:

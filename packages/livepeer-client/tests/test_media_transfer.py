@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import av
 import pytest
 
-from livepeer.client import Client, LocalSigner
+from livepeer.client import Client, LocalSigner, SyncClient
 from livepeer.client.media import (
+    FramePublisher,
     FrameSource,
     MediaSource,
     Player,
@@ -20,6 +23,7 @@ from livepeer.client.media import (
     Transfer,
     VideoOutputConfig,
     Webcam,
+    frames,
 )
 from livepeer.client.media.pattern import Pattern, pattern_number
 from livepeer.client.testing import FakeCapability, fake_orchestrator
@@ -58,6 +62,40 @@ async def client(echo: Echo, signer: LocalSigner) -> AsyncIterator[Client]:
         Client(orchestrators=[node.url], signer=signer) as client,
     ):
         yield client
+
+
+def test_a_transfer_without_a_loop_of_ones_own(tmp_path: Path, signer: LocalSigner) -> None:
+    target = tmp_path / "out.mp4"
+
+    async def network(urls: queue.Queue[str], over: asyncio.Event) -> None:
+        async with Echo() as echo, fake_orchestrator({"echo": FakeCapability(echo)}) as node:
+            urls.put(node.url)
+            await over.wait()
+
+    urls: queue.Queue[str] = queue.Queue()
+    with ThreadPoolExecutor(1) as thread:
+        over = asyncio.Event()
+        loop = asyncio.new_event_loop()
+        serving = thread.submit(loop.run_until_complete, network(urls, over))
+        try:
+            with (
+                SyncClient(orchestrators=[urls.get(timeout=LIMIT_S)], signer=signer) as client,
+                MediaSource(clip(tmp_path / "in.mp4", 30)) as source,
+                Recorder(target) as recorder,
+                client.start_stream("echo") as job,
+            ):
+                for wrong in (Transfer, FramePublisher):
+                    with pytest.raises(TypeError, match=r"`job\.job`, not a SyncBYOCJob"):
+                        wrong(job, source)  # type: ignore[arg-type]  # the mistake under test
+                with pytest.raises(TypeError, match=r"`job\.job`"):
+                    next(client.iterate(frames(job)))  # type: ignore[arg-type]  # as above
+                summary = client.run(Transfer(job.job, source, fast=True).run(recorder))
+                assert recorder.finish()
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            serving.result(LIMIT_S)
+            loop.close()
+    assert (summary.frames_in, summary.frames_out, summary.errors) == (30, 30, ())
 
 
 def numbers(path: Path) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -193,6 +194,47 @@ async def test_an_access_token_and_a_remote_signer(node: FakeOrchestrator) -> No
         )
         assert (status, out) == (1, "")
         assert "401" in err
+
+
+def sealed(**fields: object) -> str:
+    return base64.b64encode(json.dumps(fields).encode()).decode()
+
+
+async def test_what_is_typed_comes_before_the_environment(node: FakeOrchestrator) -> None:
+    entries = [{"address": node.url}]
+    async with fake_discovery(entries) as listed, fake_signer(discovery=entries) as signer:
+        there = sealed(orchestrators=[NOBODY], signer="http://127.0.0.1:9")
+        for option, url in (
+            ("--orchestrator", node.url),
+            ("--discovery", listed.url),
+            ("--signer", signer.url),
+        ):
+            status, out, _ = await livepeer("token", "free", option, url, token=there)
+            assert status == 0
+            assert out.startswith(node.url)
+        # A token that is typed is one of the options, and comes first as ever.
+        typed = ("--access-token", sealed(orchestrators=[NOBODY]), "--orchestrator", node.url)
+        status, out, _ = await livepeer("token", "free", *typed, token=there)
+    assert status == 1
+    assert out.startswith(NOBODY)
+
+
+@pytest.mark.parametrize("typed", [False, True])
+async def test_a_key_and_the_signer_of_a_token_exclude_each_other(
+    node: FakeOrchestrator, tmp_path: Path, *, typed: bool
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("11" * 32, encoding="ascii")
+    token = sealed(orchestrators=[node.url], signer="http://me:top-secret@127.0.0.1:9")
+    arguments = ("token", "free", "--key-file", str(key))
+    if typed:
+        result = await livepeer(*arguments, "--access-token", token)
+    else:
+        result = await livepeer(*arguments, token=token)
+    status, out, err = result
+    assert (status, out) == (2, "")
+    assert re.search(rf"--key-file {key} and http://127.0.0.1:9, .*; leave --key-file out", err)
+    assert node.seen == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from contextlib import AsyncExitStack
@@ -11,7 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from livepeer.client import Client, PaymentRequiredError, SignerRefused, SyncClient
+from livepeer.client import (
+    Client,
+    ConfigError,
+    FreeOnly,
+    LocalSigner,
+    PaymentRequiredError,
+    RemotePayments,
+    RemoteSigner,
+    SignerRefused,
+    SpendingLimits,
+    SyncClient,
+    TicketPayments,
+)
 from livepeer.client.testing import (
     FakeCapability,
     RunnerReply,
@@ -20,7 +33,7 @@ from livepeer.client.testing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from conftest import Runner
     from livepeer.client.options import ClientOptions
@@ -28,6 +41,7 @@ if TYPE_CHECKING:
 
 PREDICT = "/process/request/predict"
 PAYMENTS = "/generate-live-payment"
+URL = "http://127.0.0.1:9"
 SECRET = {"Authorization": "Bearer s3cret"}
 
 
@@ -157,3 +171,62 @@ async def test_a_signer_that_signs_no_byoc_job_is_asked_for_no_payment(
                 await client.call("echo", 1)
         assert asked(released) == []
     assert node.paths() == ["/process/token"]
+
+
+async def test_who_pays_signs_where_nobody_else_is_named(runner: Runner) -> None:
+    async with fake_orchestrator({"echo": FakeCapability(runner, price=10)}) as node:
+        tickets = TicketPayments(LocalSigner.ephemeral())
+        for payments in (tickets, SpendingLimits(max_spend=5000).applied_to(tickets)):
+            async with Client(orchestrators=[node.url], payments=payments) as client:
+                assert await client.call("echo", 1)
+        assert [payment.sender.hex() for payment in node.payments] == [
+            tickets.address.removeprefix("0x").lower()
+        ] * len(node.payments)
+        assert node.balance(tickets.address, "echo") > 0
+
+
+@pytest.mark.parametrize("signs", ["key", "url", "token"])
+def test_that_another_pays_than_signs_is_a_mistake(signs: str) -> None:
+    key, url = LocalSigner.ephemeral(), "http://me:s3cret@signer.example"
+    fields = json.dumps({"signer": url}).encode()
+    signer: dict[str, ClientOptions] = {
+        "key": {"signer": key},
+        "url": {"signer": url},
+        "token": {"access_token": base64.b64encode(fields).decode()},
+    }
+    for payments in (
+        TicketPayments(LocalSigner.ephemeral()),
+        RemotePayments(RemoteSigner("http://other.example")),
+    ):
+        for each in (payments, SpendingLimits(max_spend=1).applied_to(payments)):
+            with pytest.raises(ConfigError, match="leave one of them out") as caught:
+                Client(orchestrators=[URL], payments=each, **signer[signs])
+            payer = getattr(payments, "address", "http://other.example")
+            assert payer in str(caught.value)
+            assert (key.address if signs == "key" else "//signer.example") in str(caught.value)
+            assert "s3cret" not in str(caught.value)
+
+
+def test_one_and_the_same_may_sign_and_pay() -> None:
+    key = LocalSigner.from_key("11" * 32)
+    Client(orchestrators=[URL], signer=key, payments=TicketPayments(key))
+    Client(
+        orchestrators=[URL],
+        signer=LocalSigner.from_key("11" * 32, scheme="v1"),
+        payments=TicketPayments(key),
+    )
+    remote = RemoteSigner("https://signer.example")
+    Client(orchestrators=[URL], signer="https://signer.example/", payments=RemotePayments(remote))
+    # One that is not known to sign as anybody.
+    Client(orchestrators=[URL], payments=FreeOnly())
+
+
+def test_a_payer_that_cannot_sign_jobs_asks_for_a_signer() -> None:
+    class Stamp:
+        address = "0x" + "19" * 20
+
+        async def sign_hashes(self, hashes: Sequence[bytes]) -> list[bytes]:
+            return [bytes(65)] * len(hashes)
+
+    with pytest.raises(ConfigError, match=f"pays as {Stamp.address}, and nothing signs as that"):
+        Client(orchestrators=[URL], payments=TicketPayments(Stamp()))

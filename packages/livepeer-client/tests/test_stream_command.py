@@ -154,6 +154,29 @@ async def test_a_file_that_is_terminated_leaves_no_stream_behind(
     assert not nodes[0].streams
     assert os.listdir(tmp_path) == ["in.mp4"]
     assert "lost" not in finished.err
+    assert finished.err.endswith(f"interrupted: {tmp_path / 'out.mp4'} was not written\n")
+
+
+async def test_a_recording_without_room_names_its_file_and_leaves_nothing(
+    nodes: list[FakeOrchestrator], tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    limited = (
+        "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000));"
+        " runpy.run_module('livepeer.cli', run_name='__main__')"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-B", "-c", limited, "stream", "echo", "--input", "test"),
+        *("--duration", "3", "--output", str(target), "--orchestrator", nodes[0].url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    finished = await finish(process)
+    assert finished.status == 1, finished.err
+    # Before it may stand how far it was.
+    assert finished.err.splitlines()[-1] == f"error: [Errno 27] File too large: '{target}'"
+    assert os.listdir(tmp_path) == []
+    assert not nodes[0].streams
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,21 @@ def test_a_live_capability_has_models_of_its_parameters(tmp_path: Path) -> None:
     assert "Capability" not in text
 
 
+async def test_nothing_to_write_and_nowhere_to_write_it(tmp_path: Path) -> None:
+    live, batch = tmp_path / "live.json", tmp_path / "batch.json"
+    live.write_text(json.dumps({"name": "x", "kind": "live", "params": None}), encoding="utf-8")
+    batch.write_text(json.dumps(SCHEMA), encoding="utf-8")
+    target = tmp_path / "x.py"
+    nothing, full = await asyncio.gather(
+        livepeer_stub("--schema", str(live), "-o", str(target)),
+        livepeer_stub("--schema", str(batch), "-o", "/dev/full"),
+    )
+    said = "error: x is live and takes no parameters: there is nothing to write\n"
+    assert nothing == (1, "", said)
+    assert not target.exists()
+    assert full == (1, "", "error: [Errno 28] No space left on device: '/dev/full'\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [

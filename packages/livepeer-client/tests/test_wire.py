@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from livepeer.client import ConfigError, InvalidAnswer, InvalidJob
-from livepeer.client._find.discovery import ListSource
+from livepeer.client import (
+    AccessToken,
+    Candidate,
+    Client,
+    ConfigError,
+    InvalidAnswer,
+    InvalidJob,
+    JobToken,
+    ListedRunner,
+    ListSource,
+    Offer,
+    SyncClient,
+)
+from livepeer.client._nodes.transport import ChannelURLs, GatewayMediaURLs, StreamHandle
 from livepeer.client._wire.encoding import base_url, on_host, redact, route_path
 
 
@@ -68,3 +80,35 @@ def test_urls_are_shown_without_secrets() -> None:
     assert redact("https://me:secret@host:1/p?token=x#y") == "https://host:1/p"
     assert redact("https://me:secret@[host/p?token=x#y") == "[host/p"
     assert "s3cret" not in repr(ListSource(["http://u:s3cret@h"]))
+
+
+URL = "http://me:s3cret@h:1/p?key=s3cret"
+CHANNELS = ChannelURLs(control=URL, data=URL)
+MEDIA = GatewayMediaURLs(rtmp="rtmp://me:s3cret@h/key", rtmp_outputs=("rtmp://me:s3cret@h",))
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        Client(gateway="http://me:s3cret@h:1"),
+        SyncClient(gateway="http://me:s3cret@h:1"),
+        Client(orchestrators=["http://me:s3cret@h:1"]),
+        AccessToken(orchestrators=("http://me:s3cret@h:1",), signer=URL, discovery=URL),
+        Candidate(url=URL),
+        ListedRunner(orchestrator=URL, url=URL),
+        Offer(url=URL, token=JobToken(url=""), latency_s=0),
+        CHANNELS,
+        StreamHandle(
+            stream_id="s", capability="c", node_url=URL, timeout_s=1, channels=CHANNELS, media=MEDIA
+        ),
+    ],
+    ids=lambda what: type(what).__name__,
+)
+def test_no_representation_has_the_secrets_of_a_url(what: object) -> None:
+    assert "s3cret" not in repr(what)
+    assert "://h" in repr(what)
+
+
+def test_a_representation_is_the_dataclass_as_ever() -> None:
+    shown = repr(Candidate(url="http://h", capabilities=("a/b",)))
+    assert shown == "Candidate(url='http://h', score=1.0, capabilities=('a/b',))"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -35,6 +37,9 @@ from livepeer.trickle.errors import (
 )
 from livepeer.trickle.messages import decode_message
 from livepeer.trickle.testing import serve
+
+if TYPE_CHECKING:
+    from livepeer.trickle import TrickleEvent
 
 
 @asynccontextmanager
@@ -334,3 +339,14 @@ async def test_nothing_follows_a_redirect_to_another_host():
                 async with TricklePublisher(f"{url}/c") as publisher:
                     await publisher.write_segment(b"x")
     assert asked == []
+
+
+def test_a_channel_is_told_of_without_a_password(caplog: pytest.LogCaptureFixture):
+    told: list[TrickleEvent] = []
+    caplog.set_level(logging.DEBUG)
+    reporter = Reporter("http://me:s3cret@h/ai/trickle/x", told.append)
+    reporter.gap(5, 3)
+    reporter.ended("closed")
+    assert len(caplog.records) == len(told) == 2
+    assert "http://h/ai/trickle/x" in caplog.text
+    assert "s3cret" not in caplog.text + repr(told)

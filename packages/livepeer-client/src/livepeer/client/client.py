@@ -52,12 +52,13 @@ class Client(Caller):
             or a source of one's own.
         discovery_headers: Sent to that URL, and to nobody else.
         signer: Who answers for jobs, or the URL of a remote signer, which may list orchestrators
-            as well; by default a fresh random key, which is enough for whatever costs nothing.
+            as well; by default who pays in `payments`, else a fresh random key, which is enough
+            for whatever costs nothing.
         signer_headers: Sent to the remote signer of that URL, and to nobody else.
         access_token: Names orchestrators, a discovery service or a signer in one text; what it
             names comes first.
         payments: What pays; by default the remote signer does, where there is one, and nothing
-            else.
+            else. Who pays has to sign as well.
         max_price_per_s: The most that a capability may cost, in wei per second.
         max_spend: The most that may be paid in all, in wei: the expected value of tickets.
         selection: Sorts the orchestrators that offer a capability. By default a list is tried in

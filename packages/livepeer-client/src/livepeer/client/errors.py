@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 class ClientError(Exception):
-    """Root of everything that `livepeer.client` raises on purpose.
+    """Root of whatever goes wrong with a call or a stream. Misuse of an object is a RuntimeError.
 
     Attributes:
         url: What was attempted, without secrets; empty when nothing was.
@@ -242,6 +242,15 @@ class RunnerError(ClientError):
         detail: What the runner says: the `detail` of a JSON body, else the body. A list of
             mappings with `loc` and `msg` when the payload was not valid.
         retry_after: Seconds after which it is worth another attempt, where the runner says so.
+
+    Args:
+        detail: As the attribute.
+        url: As for `ClientError`.
+        status: As for `ClientError`.
+        retryable: As for `ClientError`.
+        elsewhere: As for `ClientError`.
+        retry_after: As the attribute.
+        hint: What the caller probably meant; the end of the text.
     """
 
     def __init__(
@@ -253,9 +262,10 @@ class RunnerError(ClientError):
         retryable: bool | None = None,
         elsewhere: bool | None = None,
         retry_after: float | None = None,
+        hint: str = "",
     ) -> None:
         super().__init__(
-            f"the runner {_verdict(status)}: {_said(detail)}",
+            "; ".join(filter(None, (f"the runner {_verdict(status)}: {_said(detail)}", hint))),
             url=url,
             status=status,
             retryable=retryable,

@@ -11,6 +11,13 @@ GROUP = "livepeer.commands"
 DISTRIBUTIONS = ("livepeer-trickle", "livepeer-runner", "livepeer-client")
 
 
+_BROUGHT_BY = {
+    "dev": "livepeer-runner",
+    **dict.fromkeys(("call", "discover", "stream", "stub", "token"), "livepeer-client[cli]"),
+}
+"""What to install for each of our commands."""
+
+
 def build() -> typer.Typer:
     """The application with every installed command; a broken one is left out and named."""
     app = typer.Typer(
@@ -22,8 +29,11 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_root)
-    for command in sorted(entry_points(group=GROUP), key=lambda command: command.name):
+    found = entry_points(group=GROUP)
+    for command in sorted(found, key=lambda command: command.name):
         _add(app, command)
+    for name in _BROUGHT_BY.keys() - found.names:
+        _add_missing(app, name)
     return app
 
 
@@ -38,6 +48,17 @@ def _add(app: typer.Typer, command: EntryPoint) -> None:
         app.add_typer(loaded, name=command.name)
     else:
         app.command(command.name)(loaded)
+
+
+def _add_missing(app: typer.Typer, name: str) -> None:
+    def missing() -> None:
+        text = f"Error: No such command {name!r}: pip install '{_BROUGHT_BY[name]}'"
+        typer.echo(text, err=True)
+        raise typer.Exit(2)
+
+    # Whatever else was typed: that was for the command.
+    anything = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command(name, hidden=True, add_help_option=False, context_settings=anything)(missing)
 
 
 def _show_versions(wanted: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from .errors import SegmentAborted
+from .errors import SegmentAborted, redact
 from .events import Ended, Gap, Retry
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Reporter:
     """
 
     def __init__(self, url: str, on_event: Callable[[TrickleEvent], None] | None) -> None:
-        self._url = url
+        self._url = redact(url)
         self._on_event = on_event
         self._troubled: set[int] = set()
         self._ended = False

@@ -26,14 +26,19 @@ from __future__ import annotations
 import re
 
 
+def redact(url: str) -> str:
+    """The URL without a user and a password."""
+    # The last "@" before the path ends what a URL says about its user.
+    return re.sub(r"(?<=//)[^/?#]*@", "", url)
+
+
 class TrickleError(Exception):
     """Root of everything that `livepeer.trickle` raises on purpose."""
 
     retryable: bool = False
 
     def __init__(self, message: str, *, url: str = "", status: int | None = None) -> None:
-        # The last "@" before the path ends what a URL says about its user.
-        url = re.sub(r"(?<=//)[^/?#]*@", "", url)
+        url = redact(url)
         super().__init__(f"{message} ({url})" if url else message)
         self.url = url
         self.status = status

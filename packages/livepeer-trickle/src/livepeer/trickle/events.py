@@ -14,7 +14,7 @@ class Gap:
     """Segments were lost to this reader, because the server no longer held them.
 
     Attributes:
-        url: The channel.
+        url: The channel, without user and password.
         seq: The segment with which the reader goes on.
         missed: How many were lost before it.
     """
@@ -29,7 +29,7 @@ class Retry:
     """A request failed and will be made again.
 
     Attributes:
-        url: The channel.
+        url: The channel, without user and password.
         seq: The segment that is asked for or delivered.
         attempt: Which attempt failed, from 1.
         wait_s: How long until the next one, seconds.
@@ -48,7 +48,7 @@ class Ended:
     """The channel is over.
 
     Attributes:
-        url: The channel.
+        url: The channel, without user and password.
         reason: "closed" while we were connected, or "not found" when we came back.
     """
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@contextmanager
+def named(target: Path) -> Generator[None]:
+    """Have errors name the file that was to be written, and not one beside it, or none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+
+
 class NewFile:
     """Writes beside the target, and takes its place at the end. An async context manager.
 
@@ -34,13 +43,13 @@ class NewFile:
     async def write(self, data: bytes) -> None:
         """Write some more."""
         assert self._file is not None
-        with self._named():
+        with named(self._target):
             await asyncio.to_thread(self._file.write, data)
 
     async def __aenter__(self) -> Self:
         opening = asyncio.ensure_future(asyncio.to_thread(self._open))
         try:
-            with self._named():
+            with named(self._target):
                 await asyncio.shield(opening)
         except asyncio.CancelledError:
             await asyncio.wait([opening])
@@ -51,7 +60,7 @@ class NewFile:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                with self._named():
+                with named(self._target):
                     await asyncio.to_thread(self._finish)
         finally:
             self._discard()
@@ -81,10 +90,3 @@ class NewFile:
         finally:
             if self._beside is not None:
                 self._beside.unlink(missing_ok=True)
-
-    @contextmanager
-    def _named(self) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._target)) from error

@@ -36,6 +36,15 @@ MAX_DETAIL: Final = 2000
 MAX_RETRY_AFTER_S: Final = 86_400.0
 """A runner that asks for a longer pause asks for nothing."""
 
+NO_GATEWAY: Final = "an orchestrator's URL goes to `orchestrators=` (in a shell: --orchestrator)"
+
+_WRONG_KIND: Final = {
+    "/ai/stream/start": "it takes calls, not streams: use `call`",
+    "/process/request/predict": "a live pipeline takes streams, not calls: use `start_stream` (in a"
+    " shell: livepeer stream)",
+}
+"""What a runner that has no such route is told to be, by the path that was asked."""
+
 
 class Move(Enum):
     """What to do about a refusal."""
@@ -105,11 +114,12 @@ def _poor(said: _Said) -> ClientError:
 
 
 def _unsigned(said: _Said) -> ClientError:
+    hint = "if the signer has one scheme only, try the other (`scheme`)"
+    if said.node is GatewayError:
+        # A gateway signs by itself.
+        hint = f"if it was asked as a gateway: {NO_GATEWAY}"
     return SignatureRefused(
-        "the orchestrator does not take the signature; if the signer has one scheme only, try the"
-        " other (`scheme`)",
-        url=said.url,
-        status=said.status,
+        f"the orchestrator does not take the signature; {hint}", url=said.url, status=said.status
     )
 
 
@@ -136,7 +146,8 @@ def _own(said: _Said) -> ClientError:
 
 
 def _no_route(said: _Said) -> ClientError:
-    hint = "; its HTTP ingest may be off" if said.node is GatewayError else ""
+    gateway = f"; its HTTP ingest may be off, or it is no gateway: {NO_GATEWAY}"
+    hint = gateway if said.node is GatewayError else ""
     return said.node(f"there is no such route{hint}", url=said.url, status=said.status)
 
 
@@ -289,8 +300,10 @@ def _runners_move(status: int) -> Move:
 
 def _runners(headers: Mapping[str, str]) -> _Make:
     def make(said: _Said) -> ClientError:
+        detail = detail_of(said.text)
         return RunnerError(
-            detail_of(said.text),
+            detail,
+            hint=_wrong_kind(said) if detail == "Not Found" else "",
             url=said.url,
             status=said.status,
             retryable=said.status in _RETRYABLE,
@@ -298,6 +311,12 @@ def _runners(headers: Mapping[str, str]) -> _Make:
         )
 
     return make
+
+
+def _wrong_kind(said: _Said) -> str:
+    if said.status != 404:
+        return ""
+    return next((hint for path, hint in _WRONG_KIND.items() if said.url.endswith(path)), "")
 
 
 def _retry_after(text: str) -> float | None:

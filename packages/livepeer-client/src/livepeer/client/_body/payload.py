@@ -155,13 +155,13 @@ def _part(boundary: str, name: str, file_name: str, piece: Piece) -> list[Piece]
 
 def _on_disk(name: str, path: Path) -> Piece:
     try:
-        if not path.is_file():
-            raise InvalidJob(f"the file {name!r} is not there, or no file: {path}")
-        found = os.stat(path)
+        found = os.stat(path) if path.is_file() else None
         # The kernel's own files, such as those of /proc, have no length.
-        data = b"" if found.st_size else _read_some(path)
+        data = b"" if found is None or found.st_size else _read_some(path)
     except (OSError, ValueError) as error:
         raise InvalidJob(f"the file {name!r} cannot be read: {error}") from error
+    if found is None:
+        raise InvalidJob(f"the file {name!r} is not there, or no file: {path}")
     if len(data) > MAX_UNSIZED_BYTES:
         raise InvalidJob(f"the file {name!r} has no length and is too large: {path}")
     return data or FilePiece.of(path, found)

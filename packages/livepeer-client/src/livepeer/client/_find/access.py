@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from livepeer.client._wire.encoding import base_url, load_json, service_url
+from livepeer.client._wire.encoding import base_url, load_json, service_url, without_secrets
 from livepeer.client.errors import ConfigError
 
 from .discovery import DiscoveryURL, ListSource, SignerSource
@@ -41,6 +41,9 @@ class AccessToken:
     signer_headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     discovery: str | None = None
     discovery_headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
 
 
 def parse_access_token(token: str) -> AccessToken:

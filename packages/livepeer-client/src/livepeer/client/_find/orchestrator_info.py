@@ -18,7 +18,7 @@ from livepeer.client._wire.capabilities import (
     build_capabilities_from_queries,
     parse_capability_queries,
 )
-from livepeer.client._wire.encoding import base_url, redact
+from livepeer.client._wire.encoding import base_url, redact, without_secrets
 from livepeer.client.errors import ConfigError, InvalidAnswer, MissingExtra
 
 if TYPE_CHECKING:
@@ -130,6 +130,9 @@ class OrchestratorInfo:
     nodes: tuple[str, ...]
     version: str
     raw: bytes = field(repr=False)
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
 
     def byoc_price(self, capability: str) -> CapabilityPrice | None:
         """What a BYOC capability costs, in wei for seconds; None when it is not offered."""

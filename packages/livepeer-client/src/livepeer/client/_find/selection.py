@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from livepeer.client._wire.encoding import without_secrets
+
 if TYPE_CHECKING:
     from livepeer.client._wire.tokens import JobToken
 
@@ -25,6 +27,9 @@ class Offer:
     token: JobToken
     latency_s: float
     score: float = 1.0
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
 
 
 SelectionPolicy: TypeAlias = Callable[[Sequence[Offer]], Sequence[Offer]]

@@ -34,6 +34,9 @@ LOOK_TIMEOUT_S: Final = 10.0
 # (another name, out of date, revoked) is no reason to trust it.
 _UNVOUCHED: Final = frozenset({18, 19, 20, 21})
 
+# How OpenSSL calls an answer that is no TLS, by its version.
+_NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"})
+
 AUTHORITY: Final = Trusted()
 
 
@@ -209,16 +212,25 @@ async def look(url: str, context: ssl.SSLContext, read: Callable[[ssl.SSLObject]
     except (ssl.SSLCertVerificationError, TimeoutError):
         raise
     except OSError as error:
-        # The system's own words, where it has any: asyncio's are about its calls.
-        number = 0 if isinstance(error, ssl.SSLError) else error.errno or 0
-        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
-        raise NodeUnreachable(f"no connection: {reason}", url=redact(url)) from error
+        raise NodeUnreachable(f"no connection: {reason_of(error)}", url=redact(url)) from error
     try:
         return read(writer.get_extra_info("ssl_object"))
     finally:
         writer.transport.abort()
         with suppress(OSError):
             await writer.wait_closed()
+
+
+def reason_of(error: OSError) -> str:
+    """Why there is no connection: by the system's own words, where it has any."""
+    if isinstance(error, ssl.SSLError):
+        # Its number is OpenSSL's, and not the system's. What is no TLS is read as a strange version
+        # of it.
+        if error.reason in _NO_TLS:
+            return "it speaks no TLS; try http://"
+        return error.reason or str(error)
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 def _first_name(tls: ssl.SSLObject) -> str:

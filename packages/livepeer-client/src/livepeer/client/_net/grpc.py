@@ -38,6 +38,10 @@ _MAX_REASON: Final = 500
 _UNVERIFIED: Final = "CERTIFICATE_VERIFY_FAILED"
 
 
+# What the library says of an answer that is no HTTP/2.
+_NO_HTTP2: Final = "Failed parsing HTTP/2"
+
+
 class _Failed(Exception):
     """A call that ended with another code than OK."""
 
@@ -169,6 +173,10 @@ def _failure(failed: _Failed, url: str) -> ClientError:
                 "its certificate is not trusted; use_tofu=True accepts one that is self-signed",
                 url=url,
                 retryable=False,
+            )
+        if _NO_HTTP2 in text:
+            return OrchestratorError(
+                "it speaks no gRPC; is it an orchestrator? Not a gateway, or a runner", url=url
             )
         # What comes before is the library's own way there.
         reason = text.rpartition("last error: ")[2].removeprefix("UNKNOWN: ")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ from livepeer.client._body.progress import HookFailed
 from livepeer.client._wire.encoding import MAX_ANSWER_BYTES, redact
 from livepeer.client.errors import ClientError, InvalidAnswer, JobTimeout, NodeUnreachable
 
-from .certificates import Certificates
+from .certificates import Certificates, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping
@@ -349,6 +348,9 @@ class _Translated:
             case aiohttp.ServerFingerprintMismatch():
                 # Nothing was sent.
                 return NodeUnreachable("its certificate changes all the time", url=url)
+            case aiohttp.ClientPayloadError():
+                # Its text is about aiohttp's parser.
+                return NodeUnreachable("the connection was cut", url=url, connected=True)
             # Before OSError and TimeoutError, from which some of aiohttp's errors inherit too.
             case aiohttp.ClientError():
                 # Whoever was connected may have taken the request, and with it a payment.
@@ -377,8 +379,6 @@ def _reason(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return f"none within {CONNECT_TIMEOUT_S:g} s"
     # The system's own words; aiohttp's have the state of its TLS options in them.
-    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno is not None:
-        if error.os_error.errno > 0:
-            return os.strerror(error.os_error.errno)
-        return str(error.os_error.strerror)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return reason_of(error.os_error)
     return str(error) or type(error).__name__

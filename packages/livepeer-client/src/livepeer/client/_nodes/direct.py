@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
-from livepeer.client._pay.payments import ADMITTED_S, PAY_EVERY_S
+from livepeer.client._pay.payments import ADMITTED_S, CHARGED_S, PAY_EVERY_S
 from livepeer.client._wire.encoding import (
     CONTROL_URL,
     DATA_URL,
@@ -32,6 +32,8 @@ from livepeer.client.errors import (
     NodeUnreachable,
     OrchestratorError,
     PaymentRequiredError,
+    PriceTooHigh,
+    SpendLimit,
     StreamError,
 )
 
@@ -137,7 +139,8 @@ class OrchestratorTransport:
             try:
                 reply = await node.post("/ai/stream/start", signed, body, purse, whole=False)
                 started = True
-                return _with_channels(stream, reply)
+                after_s = self._pay_every_s if purse.paid else 0.0
+                return replace(_with_channels(stream, reply), pay_after_s=after_s)
             except BaseException as error:
                 if started or may_have_started(error):
                     # Nobody else would end it.
@@ -178,10 +181,20 @@ class OrchestratorTransport:
                 await self._pay(stream, purse)
             except PaymentRequiredError as error:
                 # Go-livepeer charges a running stream the price that it began with.
-                if not purse.began_free:
+                if not purse.began_free and not self._goes_on(error, purse):
                     raise
-                _log.warning("stream %s has a price by now: %s", stream.stream_id, error)
+                _log.warning("stream %s goes on unpaid: %s", stream.stream_id, error)
         return self._pay_every_s
+
+    def _goes_on(self, error: PaymentRequiredError, purse: Purse) -> bool:
+        """Whether a stream that may not be paid has credit until it is asked again.
+
+        And for the stop after that, which an orchestrator admits to the same credit only.
+        """
+        charges = math.ceil(self._pay_every_s / CHARGED_S)
+        return isinstance(error, SpendLimit | PriceTooHigh) and purse.lasts(
+            ADMITTED_S + charges * CHARGED_S
+        )
 
     async def _pay(self, stream: StreamHandle, purse: Purse) -> None:
         node = self._failover.node(stream.node_url)
@@ -219,7 +232,7 @@ class OrchestratorTransport:
         async with purse.lock:
             unpaid: ClientError | None = None
             try:
-                await purse.fill(anew=True)
+                await purse.fill(anew=True, unless_s=ADMITTED_S)
             except ClientError as error:
                 # It is tried all the same: the credit may suffice.
                 unpaid = error

@@ -20,7 +20,8 @@ from .terms import MAX_CAPABILITIES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
 
-    from livepeer.client._find.finder import Finder
+    from livepeer.client._find.finder import Finder, Probe
+    from livepeer.client._find.selection import Offer
     from livepeer.client._net.http import HTTP
     from livepeer.client._sign.signing import Signer
     from livepeer.client._wire.tokens import JobToken
@@ -37,6 +38,23 @@ it: one that is silent leaves time for another. What was begun goes on to its ow
 
 class _TimeIsUp(Exception):
     """No further orchestrator is to be asked."""
+
+
+class Deadline:
+    """The moment from which no further orchestrator is tried; see `DEADLINE`.
+
+    Args:
+        attempt_s: Seconds that one has.
+    """
+
+    def __init__(self, attempt_s: float) -> None:
+        self.seconds = DEADLINE * attempt_s
+        self._until = asyncio.get_running_loop().time() + self.seconds
+
+    def check(self, rejections: Sequence[ClientError]) -> None:
+        """Let the next one be tried, or not; the first is, however long the search took."""
+        if rejections and asyncio.get_running_loop().time() >= self._until:
+            raise _TimeIsUp
 
 
 class Failover:
@@ -92,7 +110,7 @@ class Failover:
             PaymentRequiredError: None was paid.
             ClientError: The only one failed so, or one of them in a way that all would.
         """
-        until = asyncio.get_running_loop().time() + DEADLINE * attempt_s
+        deadline = Deadline(attempt_s)
         rejections: list[ClientError] = []
         last = self._takers.get(capability)
         token = None if last is None else last.terms.kept(capability)
@@ -106,27 +124,17 @@ class Failover:
             exclude = {*exclude, last.url}
 
         async def probe(url: str, wanted: str) -> JobToken:
-            _check_time(until, rejections)
             return await self.node(url).terms.get(wanted)
 
-        offers = self._finder.offers(capability, probe, exclude=exclude, rejections=rejections)
-        try:
-            async with aclosing(offers):
-                async for offer in offers:
-                    _check_time(until, rejections)
-                    node = self.node(offer.url)
-                    try:
-                        taken = await attempt(node, offer.token)
-                    except ClientError as error:
-                        if not error.elsewhere:
-                            raise
-                        rejections.append(error)
-                        continue
-                    self._remember(capability, node)
-                    return taken
-        except _TimeIsUp:
-            raise _too_late(DEADLINE * attempt_s, rejections) from rejections[-1]
-        raise all_failed(capability, rejections)
+        async def take(offer: Offer) -> _T:
+            node = self.node(offer.url)
+            taken = await attempt(node, offer.token)
+            self._remember(capability, node)
+            return taken
+
+        return await first_taker(
+            self._finder, capability, probe, take, deadline, rejections, exclude=exclude
+        )
 
     def _remember(self, capability: str, node: Node) -> None:
         self._takers[capability] = node
@@ -135,10 +143,49 @@ class Failover:
             self._takers.popitem(last=False)
 
 
-def _check_time(until: float, rejections: Sequence[ClientError]) -> None:
-    # The first is asked however long the search took.
-    if rejections and asyncio.get_running_loop().time() >= until:
-        raise _TimeIsUp
+async def first_taker(
+    finder: Finder,
+    capability: str,
+    probe: Probe,
+    take: Callable[[Offer], Awaitable[_T]],
+    deadline: Deadline,
+    rejections: list[ClientError],
+    *,
+    exclude: Collection[str] = frozenset(),
+) -> _T:
+    """What `take` gives for the first offer, or for the next where that one does not do.
+
+    Args:
+        finder: Who there is, and in what order.
+        capability: What is wanted.
+        probe: Asks one of them for its terms.
+        take: Has one of them do it.
+        deadline: No further one is tried then.
+        rejections: Why others failed before; gets the reasons of these.
+        exclude: URLs of those that are not asked.
+
+    Raises:
+        ClientError: As for `Failover.first`.
+    """
+
+    async def probe_in_time(url: str, wanted: str) -> JobToken:
+        deadline.check(rejections)
+        return await probe(url, wanted)
+
+    offers = finder.offers(capability, probe_in_time, exclude=exclude, rejections=rejections)
+    try:
+        async with aclosing(offers):
+            async for offer in offers:
+                deadline.check(rejections)
+                try:
+                    return await take(offer)
+                except ClientError as error:
+                    if not error.elsewhere:
+                        raise
+                    rejections.append(error)
+    except _TimeIsUp:
+        raise _too_late(deadline.seconds, rejections) from rejections[-1]
+    raise _all_failed(capability, rejections)
 
 
 def _too_late(seconds: float, rejections: Sequence[ClientError]) -> NoOrchestrator:
@@ -150,7 +197,7 @@ def _too_late(seconds: float, rejections: Sequence[ClientError]) -> NoOrchestrat
     )
 
 
-def all_failed(capability: str, rejections: Sequence[ClientError]) -> ClientError:
+def _all_failed(capability: str, rejections: Sequence[ClientError]) -> ClientError:
     """One error of the reasons of all."""
     if not rejections:
         return NoOrchestrator(f"no orchestrator is left to ask for {capability!r}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from livepeer.client._answers.answer import Answer
 from livepeer.client._answers.items import DataReader
-from livepeer.client._answers.refusals import refusal
+from livepeer.client._answers.refusals import NO_GATEWAY, refusal
 from livepeer.client._net.http import MAX_REFUSAL_BYTES
 from livepeer.client._wire.encoding import (
     JOB,
@@ -257,7 +257,9 @@ class _Call(AbstractAsyncContextManager[Answer]):
         if not data:
             return NoOrchestrator(_all_failed(self._job, after_s), url=url, status=200)
         return GatewayError(
-            f"the answer has no {ORCHESTRATOR_URL}, so it is not a gateway's", url=url, status=200
+            f"the answer has no {ORCHESTRATOR_URL}, so it is not a gateway's; {NO_GATEWAY}",
+            url=url,
+            status=200,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,11 +90,16 @@ class Purse:
         self._token = await self._fresh()
         return self._token.balance > before
 
-    async def fill(self, *, anew: bool = False) -> bool:
+    def lasts(self, seconds: float) -> bool:
+        """Whether the credit that was told last is worth so many seconds at least."""
+        return self._token.balance >= seconds * self._token.price_per_s
+
+    async def fill(self, *, anew: bool = False, unless_s: float = math.inf) -> bool:
         """Get what is owed now; whether that is anything.
 
         Args:
             anew: Ask for the orchestrator's terms of this moment first.
+            unless_s: Get nothing where the credit is worth so many seconds.
 
         Raises:
             PaymentRequiredError: It cannot be paid.
@@ -102,7 +108,7 @@ class Purse:
         if anew:
             self._token = await self._fresh()
         self._held = None
-        if self._token.price_per_s > 0:
+        if self._token.price_per_s > 0 and not self.lasts(unless_s):
             if self._session is None:
                 self._session = self._payments.session(
                     self._job, self._node_url, refresh=self._fresh

@@ -26,6 +26,11 @@ TERMS_TIMEOUT_S: Final = 5.0
 
 MAX_CAPABILITIES: Final = 1024
 
+_NO_TERMS: Final = (
+    "there is no such route, so it is no orchestrator: a gateway's URL goes to `gateway=` (in a"
+    " shell: --gateway), and a runner is called by its orchestrator's"
+)
+
 _NEVER: Final = float("-inf")
 
 
@@ -112,6 +117,8 @@ class Terms:
             raise JobTimeout(
                 f"it did not tell its terms within {TERMS_TIMEOUT_S:g} s", url=where
             ) from error
+        if reply.status == 404:
+            raise OrchestratorError(_NO_TERMS, url=where, status=404)
         if reply.status != 200:
             raise read_refusal(
                 reply.status, reply.body, url=where, node=OrchestratorError, runner=False

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from livepeer.client._wire.encoding import without_secrets
 from livepeer.client.errors import NodeUnreachable
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class ChannelURLs:
     subscribe: str | None = None
     data: str | None = None
 
+    def __repr__(self) -> str:
+        return without_secrets(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayMediaURLs:
@@ -56,6 +60,9 @@ class GatewayMediaURLs:
     rtmp: str = ""
     rtmp_outputs: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return without_secrets(self)
+
 
 @dataclass(frozen=True, kw_only=True)
 class StreamHandle:
@@ -68,6 +75,7 @@ class StreamHandle:
         timeout_s: Seconds that the runner has to answer an update.
         channels: Its trickle channels; none behind a gateway, which keeps them to itself.
         media: Where a gateway takes and gives media.
+        pay_after_s: Seconds from the start until it is paid again; 0 where the start paid nothing.
     """
 
     stream_id: str
@@ -76,6 +84,10 @@ class StreamHandle:
     timeout_s: int
     channels: ChannelURLs = field(default_factory=ChannelURLs)
     media: GatewayMediaURLs = field(default_factory=GatewayMediaURLs)
+    pay_after_s: float = 0.0
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
 
 
 def may_have_started(error: BaseException) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from livepeer.client._pay.payments import payer_of
 from livepeer.client._pay.spending import SpendingLimits
-from livepeer.client._wire.encoding import MAX_ANSWER_BYTES, base_url
+from livepeer.client._wire.encoding import MAX_ANSWER_BYTES, base_url, redact
 from livepeer.client.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,9 +62,13 @@ class Way:
             self._gateway = base_url(gateway, "gateway")
             return
         token = _access(options)
-        self._signer = _signer(options, token)
-        self._source = _source(options, token, self._signer)
-        payments = options.get("payments") or default_payments(options, self._signer)
+        signer, payments = _signer(options, token), options.get("payments")
+        if payments is None:
+            payments = default_payments(options, signer)
+        else:
+            signer = _signer_of(payments, signer)
+        self._signer = signer
+        self._source = _source(options, token, signer)
         self._payments = self._limits.applied_to(payments)
 
     @property
@@ -107,7 +112,7 @@ class Way:
         return OrchestratorTransport(http, finder, signer=signer, payments=self._payments)
 
     def __str__(self) -> str:
-        return self._gateway or repr(self._source)
+        return repr(self._source) if self._gateway is None else redact(self._gateway)
 
 
 def _check_gateway(options: ClientOptions) -> None:
@@ -156,6 +161,41 @@ def _source(
     if source is None:
         raise ConfigError(_NOBODY)
     return source
+
+
+def _signer_of(payments: PaymentProvider, signer: Signer | None) -> Signer | None:
+    """Who signs what is paid so: who pays, also where no signer was given.
+
+    Raises:
+        ConfigError: Another pays than signs, and would pay in vain.
+    """
+    from livepeer.client._sign.signing import Signer
+
+    payer = payer_of(payments)
+    if signer is None and isinstance(payer, Signer):
+        return payer
+    pays, signs = _name_of(payer), _name_of(signer)
+    if pays is None or (signs is None and signer is not None):
+        return signer
+    if signs is None:
+        raise ConfigError(f"`payments` pays as {pays}, and nothing signs as that; give `signer=`")
+    if pays.lower() != signs.lower():
+        raise ConfigError(
+            f"`payments` pays as {pays}, but `signer` (or the access token) signs as {signs}: what"
+            " is paid would be no credit of who signs; leave one of them out, or let both be the"
+            " same"
+        )
+    return signer
+
+
+def _name_of(signer: object) -> str | None:
+    """What tells a signer from others; None where nothing does."""
+    from livepeer.client._sign.remote import RemoteSigner
+
+    if isinstance(signer, RemoteSigner):
+        return redact(signer.url)
+    address = getattr(signer, "address", None)
+    return address if isinstance(address, str) else None
 
 
 def default_payments(options: ClientOptions, signer: Signer | None) -> PaymentProvider:

@@ -42,6 +42,9 @@ class RemotePayments:
             certificate that it shows.
         verify_tls: Likewise; False takes any certificate.
         trust: Remembers certificates; by default in the user's data directory.
+
+    Attributes:
+        payer: The service.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class RemotePayments:
         verify_tls: bool = True,
         trust: TrustStore | None = None,
     ) -> None:
-        self._signer = signer
+        self.payer = signer
         self._use_tofu = use_tofu
         self._verify_tls = verify_tls
         self._trust = trust
@@ -66,7 +69,7 @@ class RemotePayments:
     ) -> BYOCPaymentSession:
         """What pays for one job at one orchestrator; of a stream, for all of its time."""
         return BYOCPaymentSession(
-            self._signer,
+            self.payer,
             capability=job.capability,
             manifest_id=job.id or _stream_id(job),
             node_url=node_url,
@@ -77,7 +80,7 @@ class RemotePayments:
         )
 
     def __repr__(self) -> str:
-        return f"RemotePayments({self._signer!r})"
+        return f"RemotePayments({self.payer!r})"
 
 
 class BYOCPaymentSession(LedgerSession):

@@ -70,6 +70,9 @@ class TicketPayments:
 
     Raises:
         ConfigError: A limit is not more than 0.
+
+    Attributes:
+        payer: The key.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class TicketPayments:
     ) -> None:
         if max_ticket_value <= 0 or max_payment_value <= 0:
             raise ConfigError("`max_ticket_value` and `max_payment_value` must be more than 0")
-        self._signer = signer
+        self.payer = signer
         self._max_ticket_value = max_ticket_value
         self._max_payment_value = max_payment_value
         self._clock = clock
@@ -90,7 +93,7 @@ class TicketPayments:
     @property
     def address(self) -> str:
         """The address that pays; jobs have to be signed by the same."""
-        return self._signer.address
+        return self.payer.address
 
     def session(
         self,
@@ -102,7 +105,7 @@ class TicketPayments:
         """What pays for one job at one orchestrator."""
         del job, node_url, refresh
         return TicketSession(
-            self._signer,
+            self.payer,
             max_ticket_value=self._max_ticket_value,
             max_payment_value=self._max_payment_value,
             clock=self._clock,

@@ -30,6 +30,10 @@ ARREARS_S: Final = 60
 """Of what is owed already, no more than so many seconds' worth is paid with one payment: an
 orchestrator could claim any debt."""
 
+CHARGED_S: Final = 23
+"""An orchestrator charges a running stream for so many seconds at a time (go-livepeer
+`byoc/stream_orchestrator.go`)."""
+
 PAY_EVERY_S: Final = 20.0
 """How often a running stream pays: thrice within the least that is paid for at its start."""
 
@@ -81,7 +85,11 @@ class PaymentSession(Protocol):
 
 
 class PaymentProvider(Protocol):
-    """Pays for jobs."""
+    """Pays for jobs.
+
+    One with an attribute `payer`, a key or a remote signer, says by that whose credit grows: a
+    client signs as that one, and takes no other signer.
+    """
 
     def session(
         self,
@@ -98,6 +106,11 @@ class PaymentProvider(Protocol):
             refresh: Fetches its terms anew, for a payment whose terms turn out to be outdated.
         """
         ...
+
+
+def payer_of(payments: PaymentProvider) -> object:
+    """Whose credit grows; None where a provider does not say."""
+    return getattr(payments, "payer", None)
 
 
 class FreeOnly:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from livepeer.client.errors import ConfigError, PriceTooHigh, SpendLimit
 
-from .payments import COVERED_S
+from .payments import COVERED_S, payer_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,6 +86,7 @@ class SpendingLimits:
 
 class _LimitedPayments:
     def __init__(self, payments: PaymentProvider, limits: SpendingLimits) -> None:
+        self.payer = payer_of(payments)
         self._payments = payments
         self._limits = limits
 

@@ -7,6 +7,7 @@ Source: go-livepeer `server/remote_signer.go`, whose errors are `{"error": {"mes
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -95,6 +96,11 @@ class RemoteSigner:
         attempts: int = ATTEMPTS,
         pause_s: float = PAUSE_S,
     ) -> None:
+        if os.path.isfile(url):
+            raise ConfigError(
+                f"`signer` is the URL of a remote signer, and {url} is a file; a key goes in by"
+                " `LocalSigner.from_file` (in a shell: --key-file)"
+            )
         self.url = base_url(service_url(url, "signer"), "signer")
         if timeout_s <= 0 or attempts < 1 or pause_s < 0:
             raise ConfigError(

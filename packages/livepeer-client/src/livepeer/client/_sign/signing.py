@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from livepeer.client._net.memo import Memo
 from livepeer.client._wire.encoding import encode_header
@@ -53,6 +53,7 @@ class TokenCredentials:
         return encode_header({"addr": self.address, "sig": self.signature})
 
 
+@runtime_checkable
 class Signer(Protocol):
     """Signs jobs; the key may be here (`LocalSigner`) or with a service (`RemoteSigner`)."""
 
@@ -145,7 +146,10 @@ class LocalSigner:
                 f"there is no key file {path}: write the 64 hexadecimal digits of a private key"
                 " into it"
             ) from None
-        return cls.from_key(text.pop(), scheme=scheme)
+        try:
+            return cls.from_key(text.pop(), scheme=scheme)
+        except InvalidKey as error:
+            raise InvalidKey(f"{path}: {error}") from None
 
     @property
     def address(self) -> str:

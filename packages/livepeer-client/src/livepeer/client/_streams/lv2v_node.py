@@ -6,13 +6,16 @@ Source: go-livepeer `server/ai_http.go` (`StartLiveVideoToVideo`), `server/segme
 
 from __future__ import annotations
 
+import asyncio
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from livepeer.client._answers.refusals import read_refusal
 from livepeer.client._find.orchestrator_info import get_orchestrator_info
-from livepeer.client._nodes.transport import ChannelURLs, StreamHandle
+from livepeer.client._nodes.transport import ABANDON_TIMEOUT_S, ChannelURLs, StreamHandle
 from livepeer.client._pay.lv2v import (
     PIXELS_PER_S,
     LV2VPaymentSession,
@@ -131,7 +134,7 @@ class LV2VNode:
                 )
         if reply.status != 200:
             raise _refusal(reply, url, runner=True)
-        stream = self._started(reply, timeout_s)
+        stream = await self._started(reply, timeout_s)
         if session is not None:
             session.started(stream.stream_id)
         return stream, session
@@ -187,6 +190,7 @@ class LV2VNode:
             refresh=refresh,
             refresh_pinned=refresh_pinned,
             capabilities=b"" if asked is None else asked.SerializeToString(deterministic=True),
+            max_price=None if info.price is None else info.price.wei / info.price.units,
             limits=callers.limits,
         )
 
@@ -197,7 +201,23 @@ class LV2VNode:
             "POST", url, headers={**headers, **_JSON}, body=body, timeout_s=timeout_s
         )
 
-    def _started(self, reply: Reply, timeout_s: int) -> StreamHandle:
+    async def _started(self, reply: Reply, timeout_s: int) -> StreamHandle:
+        try:
+            return self._handle(reply, timeout_s)
+        except InvalidAnswer:
+            # It runs all the same, and nobody else would end it.
+            await self._abandon(reply)
+            raise
+
+    async def _abandon(self, reply: Reply) -> None:
+        """Close the input of a job whose answer cannot be used, by which it ends."""
+        url = _input_url(reply, self._url)
+        if url is not None:
+            with suppress(ClientError, TimeoutError):
+                async with asyncio.timeout(ABANDON_TIMEOUT_S):
+                    await self._callers.http.exchange("DELETE", url, timeout_s=ABANDON_TIMEOUT_S)
+
+    def _handle(self, reply: Reply, timeout_s: int) -> StreamHandle:
         where = redact(self._url)
         try:
             fields = load_json(reply.body)
@@ -225,7 +245,7 @@ def terms_of(info: OrchestratorInfo) -> JobToken:
     That there is room was asked with them: go-livepeer refuses to tell them else.
     """
     return JobToken(
-        url=info.url,
+        url=redact(info.url),
         price_per_s=price_per_s(info),
         available_capacity=1,
         service_addr=info.transcoder,
@@ -246,6 +266,19 @@ def _refusal(reply: Reply, url: str, *, runner: bool) -> ClientError:
     if isinstance(error, CapabilityUnavailable | PaymentRequiredError) or reply.status >= 500:
         error.elsewhere = True
     return error
+
+
+def _input_url(reply: Reply, node_url: str) -> str | None:
+    """The channel that a job reads, as far as the answer to its start tells."""
+    with suppress(ValueError):
+        fields = load_json(reply.body)
+        if isinstance(fields, dict):
+            url, name = fields.get("publish_url"), fields.get("manifest_id")
+            if isinstance(url, str) and url:
+                return on_host(url, node_url)
+            if isinstance(name, str) and name:
+                return f"{node_url}/ai/trickle/{quote(name, safe='')}"
+    return None
 
 
 def _said(reply: Reply) -> str:

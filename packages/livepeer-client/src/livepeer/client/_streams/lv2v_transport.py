@@ -6,12 +6,12 @@ Source: go-livepeer `server/ai_http.go`, `server/ai_live_video.go`.
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, cast
 
-from livepeer.client._nodes.failover import all_failed
+from livepeer.client._nodes.failover import Deadline, first_taker
+from livepeer.client._nodes.node import GRACE_S
 from livepeer.client._wire.encoding import dump_json, redact
-from livepeer.client.errors import ClientError, NodeUnreachable, OrchestratorError, StreamError
+from livepeer.client.errors import NodeUnreachable, OrchestratorError, StreamError
 
 from .lv2v_node import PIPELINE, LV2VNode, terms_of
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from livepeer.client._find.finder import Finder
     from livepeer.client._find.orchestrator_info import OrchestratorInfo
+    from livepeer.client._find.selection import Offer
     from livepeer.client._nodes.transport import StreamHandle
     from livepeer.client._pay.lv2v import LV2VPaymentSession
     from livepeer.client._wire.encoding import JSONValue
@@ -70,7 +71,6 @@ class LV2VWay:
         del number
         fields = {"model_id": self._model_id, **self._ids, "params": self.params}
         body = dump_json(fields, "params").encode()
-        rejections: list[ClientError] = []
         infos: dict[str, OrchestratorInfo] = {}
 
         async def probe(url: str, capability: str) -> JobToken:
@@ -78,25 +78,19 @@ class LV2VWay:
             infos[url] = await self._node(url).info()
             return terms_of(infos[url])
 
+        async def take(offer: Offer) -> StreamHandle:
+            node = self._node(offer.url)
+            # An order that is remembered comes without terms.
+            info = infos.get(offer.url) or await node.info()
+            stream, session = await node.start(info, body, self._timeout_s)
+            if session is not None:
+                self._sessions[stream.stream_id] = session
+                self._paid_at[stream.stream_id] = time.monotonic()
+            return stream
+
         name = f"{PIPELINE}/{self._model_id}"
-        offers = self._finder.offers(name, probe, exclude=exclude, rejections=rejections)
-        async with aclosing(offers):
-            async for offer in offers:
-                node = self._node(offer.url)
-                try:
-                    # An order that is remembered comes without terms.
-                    info = infos.get(offer.url) or await node.info()
-                    stream, session = await node.start(info, body, self._timeout_s)
-                except ClientError as error:
-                    if not error.elsewhere:
-                        raise
-                    rejections.append(error)
-                else:
-                    if session is not None:
-                        self._sessions[stream.stream_id] = session
-                        self._paid_at[stream.stream_id] = time.monotonic()
-                    return stream
-        raise all_failed(name, rejections)
+        deadline = Deadline(self._timeout_s + GRACE_S)
+        return await first_taker(self._finder, name, probe, take, deadline, [], exclude=exclude)
 
     async def pay(self, stream: StreamHandle) -> float | None:
         """Pay for the time since the last payment, when that is some seconds."""

@@ -80,6 +80,7 @@ class StreamPayments:
 
     async def run(self) -> StreamEnd:
         """Pay what is due, again and again; the end, when that cannot be paid."""
+        await self._sleep(self._stream.pay_after_s)
         while True:
             try:
                 due_s = await self._carrier.pay(self._stream)

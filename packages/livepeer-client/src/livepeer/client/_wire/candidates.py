@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from livepeer.client.errors import ConfigError, DiscoveryError
 
-from .encoding import base_url, load_json, redact, service_url
+from .encoding import base_url, load_json, redact, service_url, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,9 @@ class Candidate:
     score: float = 1.0
     capabilities: tuple[str, ...] = ()
     runners: tuple[Mapping[str, JSONValue], ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
 
 
 def with_caps(url: str, caps: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -15,6 +16,8 @@ from livepeer.client.errors import ConfigError, InvalidAnswer, InvalidJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from _typeshed import DataclassInstance
 
 JSONValue: TypeAlias = "str | int | float | bool | list[JSONValue] | dict[str, JSONValue] | None"
 """What a JSON document can hold, as Python reads it."""
@@ -128,6 +131,19 @@ def redact(url: str) -> str:
     except ValueError:
         return _shown(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def without_secrets(value: DataclassInstance) -> str:
+    """The representation of a dataclass whose URLs may hold secrets, for its `__repr__`."""
+    shown = [each.name for each in fields(value) if each.repr]
+    text = ", ".join(f"{name}={_redacted(getattr(value, name))!r}" for name in shown)
+    return f"{type(value).__name__}({text})"
+
+
+def _redacted(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(_redacted(each) for each in cast("tuple[object, ...]", value))
+    return redact(value) if isinstance(value, str) and "://" in value else value
 
 
 def on_host(url: str, base: str) -> str:

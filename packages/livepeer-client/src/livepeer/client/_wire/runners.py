@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .encoding import without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -37,6 +39,9 @@ class ListedRunner:
     gpu: str = ""
     free_slots: int | None = None
     price: Mapping[str, JSONValue] | None = None
+
+    def __repr__(self) -> str:
+        return without_secrets(self)
 
     @property
     def can_reserve(self) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -26,8 +28,18 @@ def read_json(argument: str, what: str) -> object:
     try:
         value: object = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{what} is no JSON: {error}") from error
+        hint = _hint(argument)
+        raise ValueError(f"{what} is no JSON: {error}{hint}") from error
     return value
+
+
+def _hint(typed: str) -> str:
+    """What was probably meant."""
+    if os.path.isfile(typed) or re.fullmatch(r"[\w./\\~-]+\.\w+", typed):
+        return f"; what a file holds is given as @{typed}"
+    if "'" in typed and not typed.startswith("@"):
+        return '; its quotes are double ones, as in \'{"name": "Ada"}\''
+    return ""
 
 
 def one_line(value: object) -> str:

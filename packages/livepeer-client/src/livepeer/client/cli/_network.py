@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 from livepeer.client.errors import ConfigError
 
-from ._options import ACCESS_TOKEN_VARIABLE
+from ._options import ACCESS_TOKEN_VARIABLE, WayOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TrustStore,
     )
 
-    from ._options import DirectOptions, WayOptions
+    from ._options import DirectOptions
 
 _NOBODY_TO_ASK: Final = (
     "nothing names an orchestrator; give --orchestrator, --discovery, --signer or --access-token"
@@ -95,6 +95,7 @@ def client_of(options: WayOptions) -> Client:
         _check_gateway(options)
         return Client(gateway=options.gateway, **_trust(options))
     network = network_of(options, nobody=_NOBODY_TO_CALL)
+    _check_limits(options, network)
     key = None if options.key_file is None else LocalSigner.from_file(options.key_file)
     return Client(
         discovery=network.source,
@@ -118,11 +119,18 @@ def network_of(options: DirectOptions, *, nobody: str = _NOBODY_TO_ASK) -> Netwo
     """
     from livepeer.client import RemoteSigner, parse_access_token
     from livepeer.client._find.access import AccessToken, choose_source
+    from livepeer.client._wire.encoding import redact
 
     if options.key_file is not None and options.signer is not None:
         raise ConfigError("--key-file and --signer exclude each other: one of them signs")
-    given = options.access_token
+    given = _access_token(options)
     token = AccessToken() if given is None else parse_access_token(given)
+    if options.key_file is not None and token.signer is not None:
+        raise ConfigError(
+            f"--key-file {options.key_file} and {redact(token.signer)}, the signer of the access"
+            " token, exclude each other: one of them signs and pays; leave --key-file out, or take"
+            " a token without a signer"
+        )
     signer_headers = _headers(options.signer_header, "--signer-header")
     remote = None
     if token.signer is not None:
@@ -148,13 +156,29 @@ def network_of(options: DirectOptions, *, nobody: str = _NOBODY_TO_ASK) -> Netwo
     )
 
 
-def _check_gateway(options: WayOptions) -> None:
+def _access_token(options: DirectOptions) -> str | None:
+    """The token. Of the environment, only where nothing that was typed says where a job goes."""
     token = options.access_token
+    gateway = options.gateway if isinstance(options, WayOptions) else None
+    typed = gateway or options.orchestrator or options.discovery or options.signer
+    return None if typed and token == os.environ.get(ACCESS_TOKEN_VARIABLE) else token
+
+
+def _check_limits(options: WayOptions, network: Network) -> None:
+    if options.max_spend is None and options.max_price is not None and network.key_file is not None:
+        raise ConfigError(
+            "add --max-spend WEI, the most to pay in all: without it the key of --key-file pays"
+            " nothing, and --max-price has nothing to limit"
+        )
+    if options.max_spend is not None and network.key_file is None and network.remote is None:
+        raise ConfigError("--max-spend goes with what pays: --key-file, or --signer")
+
+
+def _check_gateway(options: WayOptions) -> None:
     direct: dict[str, object] = {
         "--orchestrator": options.orchestrator,
         "--discovery": options.discovery,
-        # Of one from the environment nothing is said: what was typed comes first.
-        "--access-token": None if token == os.environ.get(ACCESS_TOKEN_VARIABLE) else token,
+        "--access-token": _access_token(options),
         "--signer": options.signer,
         "--key-file": options.key_file,
         "--max-price": options.max_price,

@@ -148,14 +148,12 @@ def open_sink(output: str) -> Recorder | Player:
 
 
 def need_media() -> None:
-    """End the command with one line where PyAV is not installed."""
-    try:
-        import_module("livepeer.client.media")
-    except ModuleNotFoundError as error:
-        if error.name not in ("av", "numpy"):
-            raise
-        text = f"media files need {error.name}: pip install 'livepeer-client[media]'"
-        raise failed(ModuleNotFoundError(text), 1) from None
+    """Load PyAV, before anything is opened.
+
+    Raises:
+        MissingExtra: It is not installed.
+    """
+    import_module("livepeer.client.media")
 
 
 def say(text: str) -> None:

@@ -40,8 +40,11 @@ class Signals:
 
 
 @contextmanager
-def signals_taken() -> Generator[Signals]:
+def signals_taken(last_words: str) -> Generator[Signals]:
     """Have signals end the task that enters this; what they cancelled ends the command then.
+
+    Args:
+        last_words: Said on standard error when it does.
 
     Raises:
         typer.Exit: With 128 and the signal's number.
@@ -58,6 +61,7 @@ def signals_taken() -> Generator[Signals]:
     except asyncio.CancelledError:
         if signals.number is None:
             raise
+        typer.echo(last_words, err=True)
         raise typer.Exit(128 + signals.number) from None
     finally:
         with suppress(NotImplementedError):

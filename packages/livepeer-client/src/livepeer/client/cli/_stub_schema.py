@@ -75,7 +75,7 @@ def plan_stub(described: Schema, capability: str | None = None) -> StubPlan:
     endpoints, params = _object(described.get("endpoints")), _object(described.get("params"))
     if not isinstance(name, str) or not name:
         raise ValueError("the schema names no capability; give its name")
-    if not endpoints and not params:
+    if not endpoints and not params and described.get("kind") != "live":
         raise ValueError("the schema has neither `endpoints` nor `params`; is it a runner's?")
     planner = _Planner(described, name)
     for path, one in endpoints.items():

@@ -170,8 +170,9 @@ async def _transfer(
     """Do it; what it came to, and whether there is a recording."""
     from livepeer.client.media import Transfer  # lazy: PyAV
 
+    lost = f": {request.output} was not written" if is_file(request.output) else ""
     with (
-        signals_taken() as signals,
+        signals_taken(f"interrupted{lost}") as signals,
         Display(request.duration_s or source.duration_s) as display,
         open_sink(request.output) as sink,
     ):

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import typer
 
-from ._endings import outcome
+from livepeer.client._answers.new_file import named
+
+from ._endings import failed, outcome
 from ._network import client_of
 from ._options import WayOptions, with_option_groups
 from ._stub_schema import plan_stub
@@ -52,11 +54,12 @@ def stub(
     ] = None,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that the runner has.")] = 10,
 ) -> None:
-    """Write Pydantic models of what a capability takes and gives, and a constant to call it with.
+    """Write Pydantic models of what a capability takes and gives, and constants to call it with.
 
+    Of a live one it is a model of the stream's parameters alone, and nothing where it takes none.
     The schema is asked for through the network, or is a runner's own: a file with what its
     /schema answers, or its URL. The exit status is 0 when the module was written, 1 when something
-    failed, 2 for a mistake in the command.
+    failed or there is nothing to write, 2 for a mistake in the command.
     """
     with outcome():
         if schema is not None:
@@ -72,11 +75,16 @@ def stub(
 def _write(described: Schema, capability: str | None, told_by: str, output: Path | None) -> None:
     from ._stub_code import write_stub  # lazy: aiohttp
 
-    text = write_stub(plan_stub(described, capability), told_by)
+    plan = plan_stub(described, capability)
+    if not plan.schemas and not plan.endpoints:
+        text = f"{plan.capability} is live and takes no parameters: there is nothing to write"
+        raise failed(LookupError(text), 1)
+    text = write_stub(plan, told_by)
     if output is None:
         typer.echo(text, nl=False)
         return
-    output.write_text(text, encoding="utf-8")
+    with named(output):
+        output.write_text(text, encoding="utf-8")
     typer.echo(f"wrote {output}", err=True)
 
 
@@ -111,13 +119,16 @@ def _read(place: str) -> bytes:
 
 def _asked(url: str, timeout: int) -> bytes:
     from livepeer.client import NodeUnreachable
+    from livepeer.client._net.certificates import reason_of
 
     whole = url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/schema"
     try:
         with urllib.request.urlopen(whole, timeout=timeout) as answer:
             found: bytes = answer.read(_MAX_BYTES + 1)
     except OSError as error:
-        raise NodeUnreachable(f"the runner gives no schema: {error}", url=_shown(url)) from error
+        cause = getattr(error, "reason", None)
+        reason = reason_of(cause if isinstance(cause, OSError) else error)
+        raise NodeUnreachable(f"the runner gives no schema: {reason}", url=_shown(url)) from error
     if len(found) > _MAX_BYTES:
         raise ValueError(f"{url} answers more than {_MAX_BYTES} bytes")
     return found

@@ -50,6 +50,7 @@ async def _ask(
     from livepeer.client import JobTimeout
     from livepeer.client._net.http import HTTP  # lazy: aiohttp
     from livepeer.client._nodes.terms import Terms
+    from livepeer.client._wire.encoding import redact
 
     from ._asking import ask_all
 
@@ -67,7 +68,9 @@ async def _ask(
                 except JobTimeout:
                     raise
                 except TimeoutError as error:
-                    raise JobTimeout(f"no answer within {timeout_s:g} s", url=url) from error
+                    raise JobTimeout(
+                        f"no answer within {timeout_s:g} s", url=redact(url)
+                    ) from error
 
             return list(zip(candidates, await ask_all(candidates, ask), strict=True))
     finally:

@@ -8,19 +8,28 @@ it goes on where a job reconnects, and goes by RTMP where a gateway is between.
 
 from __future__ import annotations
 
-from livepeer.trickle.errors import MediaError
+from livepeer.client.errors import MissingExtra
 
-from ._tally import Gap, Progress, Summary
-from .camera import Webcam
-from .coding import Frame
-from .config import VideoOutputConfig
-from .output import chunks, frames, packets, segments
-from .player import Player
-from .publisher import FramePublisher
-from .recorder import Recorder
-from .source import MediaSource
-from .sources import FrameSource, Source, TestPattern
-from .transfer import Sink, Transfer
+try:
+    from livepeer.trickle.errors import MediaError
+
+    from ._tally import Gap, Progress, Summary
+    from .camera import Webcam
+    from .coding import Frame
+    from .config import VideoOutputConfig
+    from .output import chunks, frames, packets, segments
+    from .player import Player
+    from .publisher import FramePublisher
+    from .recorder import Recorder
+    from .source import MediaSource
+    from .sources import FrameSource, Source, TestPattern
+    from .transfer import Sink, Transfer
+except ModuleNotFoundError as error:
+    if error.name not in ("av", "numpy"):
+        raise
+    raise MissingExtra(
+        f"livepeer.client.media needs {error.name}: pip install 'livepeer-client[media]'"
+    ) from error
 
 __all__ = [
     "Frame",

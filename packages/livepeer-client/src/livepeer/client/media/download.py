@@ -7,6 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from livepeer.client._streams.ends import EndReason
+from livepeer.client._streams.live import StreamJob
 from livepeer.client._streams.session import LINGER_S
 from livepeer.client.errors import ClientError, StreamError
 from livepeer.trickle.aio import cancel_and_wait
@@ -17,11 +18,21 @@ from .rtmp import RTMPPull
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from livepeer.client._streams.live import StreamJob
     from livepeer.client._streams.session import StreamSession
     from livepeer.trickle import SegmentReader, TrickleSubscriber
 
 SEGMENT_END: Final = b""
+
+
+def check_job(job: StreamJob) -> StreamJob:
+    """The job, as what goes through it is awaited.
+
+    Raises:
+        TypeError: It is the synchronous face of one.
+    """
+    if isinstance(getattr(job, "job", None), StreamJob):
+        raise TypeError(f"media goes by the job itself: give `job.job`, not a {type(job).__name__}")
+    return job
 
 
 class Download:
@@ -43,7 +54,7 @@ class Download:
         start: int = 0,
         on_fault: Callable[[str], None] | None = None,
     ) -> None:
-        self._job = job
+        self._job = check_job(job)
         self._start = start
         self._on_fault = on_fault
         self._segments: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -17,6 +17,7 @@ from ._patience import Patience
 from ._wall import WallClock
 from .coding import FrameCoder
 from .config import VideoOutputConfig
+from .download import check_job
 from .source import START
 from .upload import Upload
 
@@ -55,6 +56,9 @@ class FramePublisher:
     Attributes:
         lost: How many frames, units or segments were left out, because no session stood or their
             segment failed.
+
+    Raises:
+        TypeError: `job` is a `SyncBYOCJob`; what is wanted is its `job`.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class FramePublisher:
         patient: bool = False,
         stall_s: float = STALL_S,
     ) -> None:
+        check_job(job)
         self.lost = 0
         self._clock = WallClock() if realtime else None
         self._patience = Patience(job, stall_s) if patient else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self, cast
 
@@ -10,6 +11,7 @@ import av
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from livepeer.client._answers.new_file import named
 from livepeer.trickle.errors import MediaError
 from livepeer.trickle.media import TIME_BASE, AccessUnit, BytePipe, to_ticks
 
@@ -58,7 +60,8 @@ class Recorder:
             return
         _check_container(target)
         self._raw_path = _beside(target, ".ts")
-        self._raw = self._raw_path.open("xb")
+        with named(target):
+            self._raw = self._raw_path.open("xb")
         self.pipe = Tee(self._raw)
 
     def run(self, on_unit: Callable[[AccessUnit, float], None]) -> None:
@@ -67,8 +70,15 @@ class Recorder:
         Args:
             on_unit: Called there with each access unit and its time of arrival
                 (`time.monotonic`).
+
+        Raises:
+            OSError: What came cannot be kept; the error names the target.
         """
-        report_units(self.pipe, on_unit)
+        if self._target is None:
+            report_units(self.pipe, on_unit)
+            return
+        with named(self._target):
+            report_units(self.pipe, on_unit)
 
     def finish(self) -> bool:
         """Write the target of what came, and remove the raw bytes; False when nothing came.
@@ -77,16 +87,16 @@ class Recorder:
 
         Raises:
             MediaError: The container of the target cannot hold what came.
+            OSError: It cannot be written; the error names it.
         """
         if self._raw is None or self._target is None:
             return False
-        self._raw.close()
-        if not self._raw_path.exists():
-            return False
         try:
-            if not self._raw_path.stat().st_size:
-                return False
-            return self._replace_target(self._target)
+            with named(self._target):
+                self._raw.close()
+                if not self._raw_path.exists() or not self._raw_path.stat().st_size:
+                    return False
+                return self._replace_target(self._target)
         finally:
             self.discard()
 
@@ -107,7 +117,9 @@ class Recorder:
     def discard(self) -> None:
         """Remove the raw bytes. Idempotent."""
         if self._raw is not None:
-            self._raw.close()
+            # On a full disk the rest cannot be written; nobody wants it.
+            with suppress(OSError):
+                self._raw.close()
             self._raw_path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

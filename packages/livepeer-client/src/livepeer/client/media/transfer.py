@@ -16,7 +16,7 @@ from livepeer.trickle.media.clock import seconds
 from ._pace import Pace
 from ._tally import Tally
 from ._wall import WallClock
-from .download import Download
+from .download import Download, check_job
 from .upload import Upload
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class Transfer:
         stall_s: For how long nothing may move before the transfer fails.
         drain_s: For how long a runner that does not announce the end of its output is waited for.
         on_progress: Called now and then, on the loop.
+
+    Raises:
+        TypeError: `job` is a `SyncBYOCJob`; what is wanted is its `job`.
     """
 
     def __init__(
@@ -90,7 +93,7 @@ class Transfer:
         drain_s: float = 15.0,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._job = job
+        self._job = check_job(job)
         self._source = source
         self._direct = job.urls.control is not None
         self._fast = (fast and self._direct) or source.live
@@ -102,13 +105,14 @@ class Transfer:
         self._tally = Tally("video" if "video" in source.codecs else "audio")
         self._pace = Pace(stall_s)
         self._errors: list[str] = []
-        self._download = Download(job, on_fault=self._errors.append)
         self._upload: Upload | None = None
         self._last: StreamSession | None = None
         self._all_sent = False
         self._stopped = False
         self._reading: asyncio.Future[list[AccessUnit]] | None = None
-        self._loop = asyncio.get_running_loop()
+        # Made by `run`: who makes a transfer for `SyncClient.run` has no loop.
+        self._loop: asyncio.AbstractEventLoop
+        self._download: Download
 
     def stop(self) -> None:
         """End the source; what is on its way still comes out. Idempotent."""
@@ -123,6 +127,8 @@ class Transfer:
             StreamLost: The stream ended before, or nothing moved for `stall_s`.
             ClientError: As for `StreamJob.events`.
         """
+        self._loop = asyncio.get_running_loop()
+        self._download = Download(self._job, on_fault=self._errors.append)
         showing = asyncio.create_task(asyncio.to_thread(sink.run, self._arrived), name="sink")
         receiving = asyncio.create_task(self._receive(sink.pipe), name="receive")
         guards = [receiving]

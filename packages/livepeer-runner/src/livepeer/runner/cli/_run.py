@@ -22,12 +22,13 @@ from livepeer.runner._server.uvicorn import running
 from livepeer.runner._target import resolve
 from livepeer.runner.batch import Pipeline
 from livepeer.runner.errors import PortInUse, RunnerError, SetupFailed
+from livepeer.runner.live import LivePipeline
 from livepeer.runner.settings import load_settings, misspelt_variables
 from livepeer.trickle.aio import cancel_and_wait
 
 from ._caller import BatchCall, StreamCall, check_client, fresh_key, run_caller
 from ._load import load_pipeline
-from ._sample import batch_commands, live_commands, payload
+from ._sample import batch_commands, live_commands, payload, text_commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -255,18 +256,7 @@ def _show(
     network: LocalNetwork,
     price: int | None,
 ) -> None:
-    target = resolve(pipeline)
-    made = None if target.live else target.pipeline()
-    if isinstance(made, Pipeline):
-        from livepeer.runner._schema.signature import read_contract
-
-        contract = read_contract(made)
-        sample = payload(contract.body.model_json_schema())
-        files = [field for field in sample if contract.form[field].binary]
-        raw = contract.raw is not None
-        commands = batch_commands(name, network.gateway_url, sample, files=files, raw=raw)
-    else:
-        commands = live_commands(name, network.orchestrator_url, priced=bool(price))
+    commands = _samples(pipeline, name, network, price or 0)
     _say(
         f"{name} is on the local network.\n"
         f"  runner        {server.url}  (documents: {server.url}/docs)\n"
@@ -277,6 +267,32 @@ def _show(
         + "".join(f"  {command}\n" for command in commands)
         + "Ctrl-C ends it."
     )
+
+
+def _samples(pipeline: Loaded, name: str, network: LocalNetwork, price: int) -> list[str]:
+    """Commands that call it."""
+    target = resolve(pipeline)
+    made = None if target.live else target.pipeline()
+    if isinstance(made, Pipeline):
+        from livepeer.runner._schema.signature import read_contract
+
+        contract = read_contract(made)
+        sample = payload(contract.body.model_json_schema())
+        files = [field for field in sample if contract.form[field].binary]
+        raw = contract.raw is not None
+        return batch_commands(name, network.gateway_url, sample, files=files, raw=raw)
+    if isinstance(pipeline, LivePipeline) and _takes_texts_alone(pipeline):
+        schema = {} if pipeline.Params is None else pipeline.Params.model_json_schema()
+        params = payload({**schema, "required": list(schema.get("properties", ()))})
+        return text_commands(name, network.orchestrator_url, params, price=price)
+    return live_commands(name, network.orchestrator_url, price=price)
+
+
+def _takes_texts_alone(pipeline: LivePipeline) -> bool:
+    from livepeer.runner._live.in_process import processed_kinds
+
+    updated = type(pipeline).on_params_update is not LivePipeline.on_params_update
+    return updated and not processed_kinds(pipeline)
 
 
 def _say(text: str) -> None:

@@ -20,6 +20,8 @@ _PLACEHOLDERS: Mapping[str, object] = {
     "object": {},
 }
 
+# An hour of a stream.
+_PAID_S = 3600
 
 _MAKE_KEY = "import secrets; print(secrets.token_hex(32))"
 
@@ -97,12 +99,39 @@ def _form(body: Mapping[str, object], files: Sequence[str]) -> list[str]:
     return options
 
 
-def live_commands(capability: str, orchestrator: str, *, priced: bool) -> list[str]:
+def live_commands(capability: str, orchestrator: str, *, price: int) -> list[str]:
     """The stream of a file; any key pays on the local network, which redeems no ticket."""
     stream = [*_livepeer(), "stream", capability, "--orchestrator", orchestrator]
     stream += ["--input", "in.mp4", "--output", "out.mp4"]
-    if not priced:
+    if not price:
         return [shlex.join(stream)]
-    key = shlex.join([*_livepeer()[:-1], "python", "-c", _MAKE_KEY])
-    paid = [*stream, "--key-file", "key.txt", "--max-spend", str(10**12)]
+    key = shlex.join(_python(_MAKE_KEY))
+    paid = [*stream, "--key-file", "key.txt", "--max-spend", str(price * _PAID_S)]
     return [f"{key} > key.txt", shlex.join(paid)]
+
+
+def text_commands(
+    capability: str, orchestrator: str, params: Mapping[str, object], *, price: int
+) -> list[str]:
+    """A stream without media, which `livepeer` does not make: one update, and its answer."""
+    names, options = "SyncClient", f'orchestrators=["{orchestrator}"]'
+    if price:
+        names = f"LocalSigner, {names}, TicketPayments"
+        options += ", signer=(key := LocalSigner.ephemeral()), payments=TicketPayments(key)"
+        options += f", max_spend={price * _PAID_S}"
+    given = ", ".join(f"{json.dumps(name)}: {_literal(value)}" for name, value in params.items())
+    program = (
+        f"from livepeer.client import {names}; client = SyncClient({options}); job ="
+        f' client.start_stream("{capability}", video_in=False, video_out=False);'
+        f" job.update({{{given}}}); print(next(job.data()))"
+    )
+    return [shlex.join(_python(program))]
+
+
+def _literal(value: object) -> str:
+    """As Python reads it; text without quotes that a shell would have to mask."""
+    return json.dumps(value) if isinstance(value, str) else repr(value)
+
+
+def _python(program: str) -> list[str]:
+    return [*_livepeer()[:-1], "python", "-c", program]
