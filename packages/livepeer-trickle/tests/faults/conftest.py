@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from livepeer.trickle import TrickleServer, TrickleSubscriber
+from livepeer.trickle import Gap, TrickleServer, TrickleSubscriber
 from livepeer.trickle.aio import cancel_and_wait
 from livepeer.trickle.errors import SegmentTruncated, TrickleError
 from livepeer.trickle.testing import FaultProxy
 
 if TYPE_CHECKING:
-    from livepeer.trickle import SegmentReader
+    from livepeer.trickle import SegmentReader, TricklePublisher
     from livepeer.trickle.events import TrickleEvent
 
 LIMIT_S = 5.0
@@ -167,6 +167,31 @@ class Follower:
     @property
     def seqs(self) -> list[int]:
         return [seq for seq, _ in self.got]
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """What it was told of segments that it missed."""
+        return [event for event in self.events if isinstance(event, Gap)]
+
+    @property
+    def missed(self) -> set[int]:
+        """The numbers of those segments."""
+        return {seq for gap in self.gaps for seq in range(gap.seq - gap.missed, gap.seq)}
+
+    async def catch_up(self, publisher: TricklePublisher, body: Callable[[int], bytes]) -> set[int]:
+        """Publish on until the reader has what came last; returns the numbers of it.
+
+        A reader that is late goes on at the edge, with what comes next.
+        """
+        told: set[int] = set()
+        for _ in range(20):
+            last = publisher.next_seq
+            await publisher.write_segment(body(last))
+            told.add(last)
+            await asyncio.sleep(0.1)
+            if last in self.seqs:
+                return told
+        raise AssertionError(f"{self.seqs[-1]} is the last that was read of {max(told)}")
 
     async def ended(self) -> None:
         """Wait for the channel's end, for `LIMIT_S` at the most."""

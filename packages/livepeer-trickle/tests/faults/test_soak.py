@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from livepeer.trickle import Gap, TricklePublisher
+from livepeer.trickle import TricklePublisher
 from livepeer.trickle.errors import SegmentError
 
 if TYPE_CHECKING:
@@ -41,22 +41,6 @@ async def publish(publisher: TricklePublisher, count: int) -> set[int]:
     return told
 
 
-async def catch_up(publisher: TricklePublisher, follower: Follower) -> set[int]:
-    """Publish on until the reader has what came last; returns the numbers that arrived.
-
-    A reader that is late goes on at the edge, with what comes next.
-    """
-    told: set[int] = set()
-    for _ in range(20):
-        last = publisher.next_seq
-        await publisher.write_segment(body(last))
-        told.add(last)
-        await asyncio.sleep(0.1)
-        if last in follower.seqs:
-            return told
-    raise AssertionError(f"{follower.seqs[-1]} is the last that was read of {max(told)}")
-
-
 @pytest.mark.parametrize(("side", "seed"), [("publisher", 1), ("subscriber", 2), ("both", 3)])
 async def test_every_segment_that_was_told_delivered_is_read_or_reported(
     make_path: MakePath, follow: Follow, side, seed
@@ -70,7 +54,7 @@ async def test_every_segment_that_was_told_delivered_is_read_or_reported(
             publisher = TricklePublisher(up)
             told = await publish(publisher, SEGMENTS)
             path.proxy.clear()
-            told |= await catch_up(publisher, follower)
+            told |= await follower.catch_up(publisher, body)
             assert path.proxy.stats.resets > 20
             check(follower, told)
             stats = publisher.stats
@@ -95,7 +79,7 @@ async def test_a_publisher_that_waits_for_its_reader_loses_nothing_that_was_told
                 arrived = await publish(publisher, 1)
                 told |= arrived
                 await until(
-                    lambda arrived=arrived: arrived <= missed_by(follower) | set(follower.seqs),
+                    lambda arrived=arrived: arrived <= follower.missed | set(follower.seqs),
                     10.0,
                 )
             path.proxy.clear()
@@ -108,21 +92,12 @@ async def test_a_publisher_that_waits_for_its_reader_loses_nothing_that_was_told
             await follower.ended()
 
 
-def missed_by(follower: Follower) -> set[int]:
-    """The numbers of the segments that the reader was told to have missed."""
-    return {seq for gap in gaps_of(follower) for seq in range(gap.seq - gap.missed, gap.seq)}
-
-
-def gaps_of(follower: Follower) -> list[Gap]:
-    return [event for event in follower.events if isinstance(event, Gap)]
-
-
 def check(follower: Follower, told: set[int]) -> None:
     """Every segment that arrived was handed out whole and in order, or told to be missing."""
     assert follower.seqs == sorted(set(follower.seqs))
     got = dict(follower.got)
-    missed = missed_by(follower)
-    told_missed = sum(gap.missed for gap in gaps_of(follower))
+    missed = follower.missed
+    told_missed = sum(gap.missed for gap in follower.gaps)
     assert told_missed == follower.subscriber.stats.missed == len(missed)
     for seq in told:
         if seq in got:
