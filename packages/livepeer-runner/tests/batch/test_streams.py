@@ -149,18 +149,18 @@ async def test_items_before_one_that_no_line_can_hold(kind: type[Pipeline]):
 @KINDS
 async def test_silence_is_filled_with_comments(kind: type[Pipeline]):
     async with serve(kind(), sse_keep_alive_s=0.1, first_item_wait_s=0.05) as server:
-        found = await whole(server.url, {"words": ["a", "b"], "pause_s": 0.35})
+        found = await whole(server.url, {"words": ["a", "b"], "pause_s": 1.2})
     assert found.replace(b": keep-alive\n\n", b"") == b'data: "a"\n\ndata: "b"\n\ndata: [DONE]\n\n'
     before, between, after = found.split(b"data: ", 2)
-    assert 2 <= before.count(b": keep-alive\n\n") <= 3
-    assert 2 <= between.count(b": keep-alive\n\n") <= 3
+    assert 2 <= before.count(b": keep-alive\n\n") <= 12
+    assert 2 <= between.count(b": keep-alive\n\n") <= 12
     assert b"keep-alive" not in after
 
 
 @KINDS
 async def test_no_comment_where_items_come(kind: type[Pipeline]):
-    async with serve(kind(), sse_keep_alive_s=0.2, first_item_wait_s=0.05) as server:
-        found = await whole(server.url, {"words": ["a"] * 10, "pause_s": 0.05})
+    async with serve(kind(), sse_keep_alive_s=1, first_item_wait_s=0.05) as server:
+        found = await whole(server.url, {"words": ["a"] * 30, "pause_s": 0.05})
     assert b"keep-alive" not in found
 
 
