@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, overload
 
@@ -33,11 +34,11 @@ ROUTE = "predict"
 SCHEMA_ROUTE = "schema"
 
 
-class Caller:
+class Caller(ABC):
     """Calls capabilities by a transport; `Client` is one."""
 
-    def _transport(self) -> JobTransport:
-        raise NotImplementedError
+    @abstractmethod
+    def _transport(self) -> JobTransport: ...
 
     @overload
     async def call(

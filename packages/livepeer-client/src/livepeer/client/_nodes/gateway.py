@@ -18,6 +18,7 @@ from livepeer.client._wire.encoding import (
     JOB,
     ORCHESTRATOR_URL,
     dump_json,
+    json_object,
     load_json,
     redact,
     route_path,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from livepeer.client._body.body import Body
-    from livepeer.client._net.http import HTTP, Reply
+    from livepeer.client._net.http import HTTP
     from livepeer.client._wire.encoding import JSONValue
     from livepeer.client._wire.jobs import BYOCJobRequest, Job
 
@@ -52,6 +53,7 @@ STOP_TIMEOUT_S: Final = 20.0
 ABANDON_PAUSE_S: Final = 0.25
 """Until it is told again of a stream that it did not know yet."""
 
+_ANSWER: Final = "the gateway's answer"
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -107,7 +109,7 @@ class GatewayTransport:
         if reply.status != 200:
             raise refusal(reply.status, reply.body, url=redact(url), node=GatewayError)
         try:
-            return _started(request, self._base, _object(reply, redact(url)))
+            return _started(request, self._base, json_object(reply.body, _ANSWER, redact(url)))
         except InvalidAnswer:
             await self._abandon(request.id)
             raise
@@ -149,7 +151,7 @@ class GatewayTransport:
             return None
         if reply.status != 200:
             raise refusal(reply.status, reply.body, url=redact(url), node=GatewayError)
-        return _object(reply, redact(url))
+        return json_object(reply.body, _ANSWER, redact(url))
 
     def events(self, stream: StreamHandle) -> AsyncGenerator[dict[str, JSONValue]]:
         """Not through a gateway, which keeps the events to itself.
@@ -278,16 +280,6 @@ def _all_failed(job: Job, after_s: float) -> str:
         f" {after_s:.1f} s; the gateway does not say why, but most likely {likely}. Its log has"
         " the reasons, as has a call straight to orchestrators"
     )
-
-
-def _object(reply: Reply, url: str) -> dict[str, JSONValue]:
-    try:
-        fields = load_json(reply.body)
-    except ValueError as error:
-        raise InvalidAnswer("the gateway's answer is not JSON", url=url) from error
-    if not isinstance(fields, dict):
-        raise InvalidAnswer("the gateway's answer is no JSON object", url=url)
-    return fields
 
 
 def _started(request: BYOCJobRequest, base: str, fields: dict[str, JSONValue]) -> StreamHandle:

@@ -23,7 +23,7 @@ from livepeer.client._pay.lv2v import (
     pinned_info,
 )
 from livepeer.client._wire.capabilities import build_capabilities_from_queries
-from livepeer.client._wire.encoding import load_json, on_host, redact
+from livepeer.client._wire.encoding import json_object, load_json, on_host, redact
 from livepeer.client._wire.tokens import JobToken
 from livepeer.client.errors import (
     CapabilityUnavailable,
@@ -219,12 +219,7 @@ class LV2VNode:
 
     def _handle(self, reply: Reply, timeout_s: int) -> StreamHandle:
         where = redact(self._url)
-        try:
-            fields = load_json(reply.body)
-        except ValueError as error:
-            raise InvalidAnswer("the answer to the start is not JSON", url=where) from error
-        if not isinstance(fields, dict):
-            raise InvalidAnswer("the answer to the start is no JSON object", url=where)
+        fields = json_object(reply.body, "the answer to the start", where)
         return StreamHandle(
             stream_id=_text(fields, "manifest_id", where),
             capability=self._query,

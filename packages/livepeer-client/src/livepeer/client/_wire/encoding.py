@@ -72,6 +72,21 @@ def load_json(text: str | bytes) -> JSONValue:
         raise ValueError("the JSON is nested too deeply") from error
 
 
+def json_object(body: bytes, what: str, url: str) -> dict[str, JSONValue]:
+    """Read one JSON document that is an object.
+
+    Raises:
+        InvalidAnswer: It is none; the text names `what`.
+    """
+    try:
+        fields = load_json(body)
+    except ValueError as error:
+        raise InvalidAnswer(f"{what} is not JSON", url=url) from error
+    if not isinstance(fields, dict):
+        raise InvalidAnswer(f"{what} is no JSON object", url=url)
+    return fields
+
+
 def encode_header(fields: Mapping[str, object]) -> str:
     """The value of `Livepeer` and `Livepeer-Eth-Address`: JSON in padded standard base64.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from livepeer.client.errors import InvalidAnswer
 
-from .encoding import load_json
+from .encoding import json_object
 
 if TYPE_CHECKING:
     from .encoding import JSONValue
@@ -45,12 +45,7 @@ def parse_token(body: bytes, url: str) -> JobToken:
     Raises:
         InvalidAnswer: It is not what an orchestrator sends.
     """
-    try:
-        fields = load_json(body)
-    except ValueError as error:
-        raise InvalidAnswer("the token is not JSON", url=url) from error
-    if not isinstance(fields, dict):
-        raise InvalidAnswer("the token is no JSON object", url=url)
+    fields = json_object(body, "the token", url)
     price = _price(fields, url)
     params = fields.get("ticket_params")
     address = fields.get("service_addr")
