@@ -18,6 +18,7 @@ from livepeer.client._wire.encoding import MAX_ANSWER_BYTES, redact
 from livepeer.client.errors import ClientError, InvalidAnswer, JobTimeout, NodeUnreachable
 
 from .certificates import Certificates, reason_of
+from .deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping
@@ -64,6 +65,7 @@ class HTTP:
         self.max_answer_bytes = max_answer_bytes
         self._verify_tls = verify_tls
         self._certificates = Certificates(trust) if verify_tls and use_tofu else None
+        self._deadlines = Deadlines()
         self._session: aiohttp.ClientSession | None = None
         self._trickle: dict[bytes | None, aiohttp.ClientSession] = {}
         self._pins: dict[bytes, aiohttp.Fingerprint] = {}
@@ -128,7 +130,7 @@ class HTTP:
             CertificateChanged: The host is known by another certificate.
         """
         with _Translated(url, timeout_s):
-            async with asyncio.timeout(timeout_s):
+            async with self._deadlines.timeout(timeout_s):
                 certificates = self._certificates
                 if certificates is None or not _is_secured(url):
                     return await self._request(method, url, headers, body, None)
