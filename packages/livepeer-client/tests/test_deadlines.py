@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from livepeer.client._net.deadlines import Deadlines
+from livepeer.client._net.deadlines import Deadline, Deadlines
 
 LOOK_S = 0.05
 
@@ -22,9 +22,8 @@ def deadlines() -> Deadlines:
 async def _passed(deadlines: Deadlines, delay_s: float) -> float:
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    with pytest.raises(TimeoutError):
-        async with deadlines.timeout(delay_s):
-            await asyncio.sleep(10)
+    with pytest.raises(TimeoutError), Deadline(deadlines, delay_s):
+        await asyncio.sleep(10)
     return loop.time() - begun
 
 
@@ -43,26 +42,25 @@ async def test_each_has_its_own(deadlines: Deadlines) -> None:
 
 
 async def test_what_is_over_in_time_is_left_alone(deadlines: Deadlines) -> None:
-    async with deadlines.timeout(3 * LOOK_S):
+    with Deadline(deadlines, 3 * LOOK_S):
         await asyncio.sleep(0)
     await asyncio.sleep(5 * LOOK_S)
 
 
 async def test_what_is_over_while_it_is_armed_is_left_alone(deadlines: Deadlines) -> None:
-    async with deadlines.timeout(4 * LOOK_S):
+    with Deadline(deadlines, 4 * LOOK_S):
         await asyncio.sleep(3.2 * LOOK_S)
     await asyncio.sleep(3 * LOOK_S)
 
 
 async def test_none_is_never(deadlines: Deadlines) -> None:
-    async with deadlines.timeout(None):
+    with Deadline(deadlines, None):
         await asyncio.sleep(4 * LOOK_S)
 
 
 async def test_an_error_inside_goes_through(deadlines: Deadlines) -> None:
-    with pytest.raises(ValueError, match="inside"):
-        async with deadlines.timeout(60):
-            raise ValueError("inside")
+    with pytest.raises(ValueError, match="inside"), Deadline(deadlines, 60):
+        raise ValueError("inside")
 
 
 async def test_a_task_that_is_cancelled_is_cancelled(deadlines: Deadlines) -> None:
@@ -85,7 +83,7 @@ async def test_a_loop_that_stood_still_ends_it_late_but_ends_it(deadlines: Deadl
 async def test_nothing_is_kept_when_all_are_over() -> None:
     deadlines = Deadlines(look_s=LOOK_S)
     for _ in range(100):
-        async with deadlines.timeout(60):
+        with Deadline(deadlines, 60):
             pass
     gone = weakref.ref(deadlines)
     del deadlines

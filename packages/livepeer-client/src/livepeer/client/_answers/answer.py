@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
@@ -59,9 +60,7 @@ class Answer:
     ) -> None:
         self.orchestrator_url = orchestrator_url
         self.paid = paid
-        self.content_type = (
-            response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        )
+        self.content_type = _media_type(response.headers.get("Content-Type", ""))
         self._http = http
         self._response = response
         self._timeout_s = timeout_s
@@ -250,6 +249,11 @@ class Answer:
     @property
     def _url(self) -> str:
         return redact(str(self._response.url))
+
+
+@lru_cache
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _too_large(limit: int, url: str) -> InvalidAnswer:

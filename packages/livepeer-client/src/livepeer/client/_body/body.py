@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from livepeer.client.errors import InvalidJob
 
@@ -50,9 +50,8 @@ class FilePiece:
 Piece: TypeAlias = bytes | FilePiece
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """What is sent with a job; it can be sent several times.
+class Body(NamedTuple):
+    """What is sent with a job; it can be sent several times. A tuple, as a `Job` is.
 
     Attributes:
         content_type: Of all of it.
@@ -73,7 +72,7 @@ class Body:
 
     def told(self, on_progress: OnProgress | None) -> Body:
         """The same body, of which somebody is told."""
-        return self if on_progress is None else replace(self, on_progress=on_progress)
+        return self if on_progress is None else self._replace(on_progress=on_progress)
 
     def headers(self) -> Mapping[str, str]:
         """What a request with this body says of it."""

@@ -18,7 +18,7 @@ from livepeer.client._wire.encoding import MAX_ANSWER_BYTES, redact
 from livepeer.client.errors import ClientError, InvalidAnswer, JobTimeout, NodeUnreachable
 
 from .certificates import Certificates, reason_of
-from .deadlines import Deadlines
+from .deadlines import Deadline, Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Mapping
@@ -129,18 +129,17 @@ class HTTP:
             JobTimeout: The time passed.
             CertificateChanged: The host is known by another certificate.
         """
-        with _Translated(url, timeout_s):
-            async with self._deadlines.timeout(timeout_s):
-                certificates = self._certificates
-                if certificates is None or not _is_secured(url):
-                    return await self._request(method, url, headers, body, None)
-                trusted = await certificates.expected(url)
-                try:
-                    return await self._request(method, url, headers, body, trusted)
-                except (aiohttp.ServerFingerprintMismatch, aiohttp.ClientConnectorCertificateError):
-                    # Nothing was sent yet: both are raised by the handshake.
-                    renewed = await certificates.renewed(url, trusted)
-                    return await self._request(method, url, headers, body, renewed)
+        with _Translated(url, timeout_s), Deadline(self._deadlines, timeout_s):
+            certificates = self._certificates
+            if certificates is None or not _is_secured(url):
+                return await self._request(method, url, headers, body, None)
+            trusted = await certificates.expected(url)
+            try:
+                return await self._request(method, url, headers, body, trusted)
+            except (aiohttp.ServerFingerprintMismatch, aiohttp.ClientConnectorCertificateError):
+                # Nothing was sent yet: both are raised by the handshake.
+                renewed = await certificates.renewed(url, trusted)
+                return await self._request(method, url, headers, body, renewed)
 
     @asynccontextmanager
     async def open(

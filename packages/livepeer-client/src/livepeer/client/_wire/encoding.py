@@ -67,6 +67,9 @@ def load_json(text: str | bytes) -> JSONValue:
         ValueError: It is none.
     """
     try:
+        if isinstance(text, bytes) and text.startswith(b'{"'):
+            # UTF-8 and nothing else; `json.loads` would look for each other encoding first.
+            text = text.decode("utf-8", "surrogatepass")
         return cast("JSONValue", json.loads(text))
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error

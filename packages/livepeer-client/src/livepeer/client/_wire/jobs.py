@@ -12,7 +12,7 @@ import secrets
 import struct
 from dataclasses import dataclass, field
 from json.encoder import encode_basestring as _quoted
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from livepeer.client.errors import InvalidJob
 
@@ -39,9 +39,10 @@ def new_job_id() -> str:
     return secrets.token_hex(8)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(NamedTuple):
     """A job in the exact strings that travel and are signed.
+
+    A tuple, as each call makes one, and a frozen dataclass costs eight times that.
 
     Attributes:
         id: The job's id; of a stream start, the stream id and the prefix of its channels.
