@@ -18,7 +18,7 @@ from livepeer.client import (
     SyncClient,
 )
 from livepeer.client._nodes.transport import ChannelURLs, GatewayMediaURLs, StreamHandle
-from livepeer.client._wire.encoding import base_url, on_host, redact, route_path
+from livepeer.client._wire.encoding import base_url, load_json, on_host, redact, route_path
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,17 @@ def test_no_representation_has_the_secrets_of_a_url(what: object) -> None:
 def test_a_representation_is_the_dataclass_as_ever() -> None:
     shown = repr(Candidate(url="http://h", capabilities=("a/b",)))
     assert shown == "Candidate(url='http://h', score=1.0, capabilities=('a/b',))"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "text", ['{"a": "\u00e9"}', "{}", ' {"a": 1}', '["x"]', '"x"', "7", "null", "{\n}"]
+)
+def test_json_is_read_in_whatever_encoding_it_came(text: str, encoding: str) -> None:
+    assert load_json(text.encode(encoding)) == load_json(text)
+
+
+@pytest.mark.parametrize("data", [b'{"a": "\xff"}', b'{"', b'{"a": 1} x', b"", b"\xef\xbb\xbf"])
+def test_what_is_no_json_is_told_so(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - of whichever kind
+        load_json(data)

@@ -42,7 +42,7 @@ def new_job_id() -> str:
 class Job(NamedTuple):
     """A job in the exact strings that travel and are signed.
 
-    A tuple, as each call makes one, and a frozen dataclass costs eight times that.
+    A tuple, as each call makes one, and a frozen dataclass costs more than twice that.
 
     Attributes:
         id: The job's id; of a stream start, the stream id and the prefix of its channels.
